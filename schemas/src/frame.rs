@@ -57,6 +57,21 @@ impl fmt::Display for SourceId {
     }
 }
 
+/// A Kafka partition.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition {
+    /// Kafka topic.
+    pub topic: Arc<str>,
+    /// Number within the topic.
+    pub number: i32,
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic, self.number)
+    }
+}
+
 /// Where a message lies in Kafka: the key of a row in every table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageKey {

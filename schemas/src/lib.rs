@@ -11,6 +11,6 @@ pub mod time;
 pub mod window;
 
 pub use detection::{Bbox, Detection, DetectorIdentity, ScoreKind};
-pub use frame::{Frame, FrameMeta, MessageKey, Offset, Reason, Rejection, Size, SourceId, TsOrigin};
+pub use frame::{Frame, FrameMeta, MessageKey, Offset, Partition, Reason, Rejection, Size, SourceId, TsOrigin};
 pub use time::{Hour, Micros};
 pub use window::{ClosedBy, WindowRow};

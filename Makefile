@@ -1,0 +1,53 @@
+# Each target is one command from a clean clone: it does its own set-up first (deploy/setup.sh: silent when all is there).
+#   make demo FOR=20s               for how long (60s unless told; forever until Ctrl-C)
+#   make demo KAFKA=host:9092       with your broker instead of the built-in one
+
+FOR ?= 60s
+KAFKA ?=
+CARGO ?= cargo
+SCRIPTS := deploy/setup.sh .ci/run
+# Always the whole workspace, so that its dependencies are built once, with the features that the tests need too.
+BUILD = $(CARGO) build --release --locked --workspace --bins
+BINARY = $(or $(CARGO_TARGET_DIR),target)/release/facestream
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test check bench
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1 - /p' $(MAKEFILE_LIST)
+
+setup: ## fetch what is needed to build and run, and nothing else
+	@deploy/setup.sh
+
+build: setup ## the release binary
+	$(BUILD)
+
+demo: setup ## see it work: virtual cameras, a built-in broker, the real pipeline, Parquet (FOR=20s, KAFKA=host:port)
+	$(BUILD)
+	@$(BINARY) demo --for $(FOR) $(if $(KAFKA),--kafka $(KAFKA))
+
+test: ## every test, the ones with a real Kafka too
+	@deploy/setup.sh test
+	$(BUILD)
+	$(CARGO) test --release --locked --workspace
+
+bench: ## the figures in the README: the kernel, and the whole pipeline on a real Kafka
+	@deploy/setup.sh bench
+	$(BUILD)
+	$(CARGO) bench --locked --workspace
+
+check: ## formatting, lints, documentation, licences; says what it could not check
+	@deploy/setup.sh check
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --release --locked --workspace --no-deps
+	@test "$$(wc -l <ARCHITECTURE.md)" -le 200 || { echo 'check: ARCHITECTURE.md is longer than 200 lines'; exit 1; }
+	@cache=$${FACESTREAM_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/facestream}; PATH="$$PATH:$$cache/venv/check/bin"; \
+	if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo 'check: skipped: shellcheck (not installed)'; fi
+	@if ! $(CARGO) deny --version >/dev/null 2>&1; then \
+	  echo 'check: skipped: licences and advisories (cargo install --locked cargo-deny brings them)'; \
+	else \
+	  $(CARGO) deny --locked check licenses bans sources || exit 1; \
+	  if $(CARGO) deny fetch db >/dev/null 2>&1; then $(CARGO) deny --locked check advisories; \
+	  else echo 'check: skipped: advisories (their database cannot be fetched)'; fi; \
+	fi

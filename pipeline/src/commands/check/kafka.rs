@@ -1,0 +1,90 @@
+//! The Kafka part of `facestream check`: brokers, topics, consumer group.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaError;
+
+use super::Finding;
+use crate::config::Kafka;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What Kafka says about the configured brokers, topics and group; the later need the earlier.
+pub(super) fn check(kafka: &Kafka) -> Vec<Finding> {
+    let consumer = match client(kafka) {
+        Ok(consumer) => consumer,
+        Err(error) => return vec![Finding::wrong("kafka", format!("{error}: see [kafka.properties]"))],
+    };
+    let metadata = match consumer.fetch_metadata(None, TIMEOUT) {
+        Ok(metadata) => metadata,
+        Err(error) => {
+            (0..5).for_each(|_| drop(consumer.poll(Duration::from_millis(50)))); // logs come with polling
+            let reason = consumer.context().0.get().cloned().unwrap_or_else(|| error.to_string());
+            let mend = "is it running, and are kafka.brokers and [kafka.properties] right?";
+            let text = format!("no answer from {} ({reason}): {mend}", kafka.brokers);
+            return vec![Finding::wrong("kafka", text)];
+        }
+    };
+    let cluster = consumer.client().fetch_cluster_id(TIMEOUT).unwrap_or_else(|| "unknown".to_owned());
+    let brokers = metadata.brokers().len();
+    let mut findings = vec![Finding::fine("kafka", format!("{brokers} brokers at {}, cluster {cluster}", kafka.brokers))];
+    findings.extend(kafka.topics.iter().map(|name| {
+        let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+        match topic.map(|topic| (topic.partitions().len(), topic.error())) {
+            Some((partitions, None)) if partitions > 0 => Finding::fine("topic", format!("{name}, {partitions} partitions")),
+            Some((_, Some(error))) => Finding::wrong(
+                "topic",
+                format!("{name}: {}: does this user have the right to read it?", KafkaError::MetadataFetch(error.into())),
+            ),
+            _ => Finding::wrong(
+                "topic",
+                format!("{name} does not exist, or this user may not see it: create it, or change kafka.topics"),
+            ),
+        }
+    }));
+    findings.push(group(&consumer, &kafka.group));
+    findings
+}
+
+fn client(kafka: &Kafka) -> Result<BaseConsumer<Reason>, KafkaError> {
+    let mut client: ClientConfig = kafka.properties.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    client
+        .set("bootstrap.servers", &kafka.brokers)
+        .set("group.id", &kafka.group)
+        .set("allow.auto.create.topics", "false")
+        .create_with_context(Reason::default())
+}
+
+fn group(consumer: &BaseConsumer<Reason>, name: &str) -> Finding {
+    match consumer.client().fetch_group_list(Some(name), TIMEOUT) {
+        Err(error) => Finding::wrong("group", format!("{name}: {error}: does this user have the right to use it?")),
+        Ok(list) => match list.groups().iter().find(|group| group.name() == name) {
+            Some(group) if !group.state().is_empty() && group.state() != "Dead" => {
+                Finding::fine("group", format!("{name}, {} members, {}", group.members().len(), group.state().to_lowercase()))
+            }
+            _ => Finding::fine("group", format!("{name}, new")),
+        },
+    }
+}
+
+/// Keeps the first reason why librdkafka does not connect: the error that a request ends with says only that it did not.
+#[derive(Default)]
+struct Reason(OnceLock<String>);
+
+impl ClientContext for Reason {
+    fn log(&self, level: RDKafkaLogLevel, _facility: &str, message: &str) {
+        if level as i32 <= RDKafkaLogLevel::Error as i32 {
+            let without_thread = message.split_once("]: ").map_or(message, |(_, reason)| reason);
+            let _ = self.0.set(without_thread.to_owned());
+        }
+    }
+
+    fn error(&self, _error: KafkaError, _reason: &str) {} // the log has said it
+}
+
+impl ConsumerContext for Reason {}

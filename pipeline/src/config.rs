@@ -1,0 +1,207 @@
+//! Configuration: one struct tree, filled from defaults < file < environment < flags ([`load`]).
+//!
+//! In: [`Sources`]. Out: a [`Config`] in which every value has been checked and every secret resolved, and [`Origins`], which
+//! say where each value came from; or [`Mistakes`], all of them at once. Invariant: nothing else reads configuration, and the
+//! names of fields are the names that users write.
+
+mod defaults;
+mod given;
+mod load;
+mod owned;
+mod rules;
+mod schema;
+mod secrets;
+mod show;
+mod source;
+mod template;
+mod units;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use facestream_schemas::Size;
+use serde::{Deserialize, Serialize};
+
+pub use load::{Mistake, Mistakes, load};
+pub use rules::topic_mistake;
+pub use secrets::Settings;
+pub use show::show;
+pub use source::{Needs, Origin, Origins, Sources};
+pub use template::TEMPLATE;
+pub use units::{ByteSize, Count};
+
+/// Everything that can be configured. `Config::default()` holds the defaults; the required values in it are empty.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "each section documents itself")]
+pub struct Config {
+    pub kafka: Kafka,
+    pub detector: Detector,
+    pub workers: Workers,
+    pub run: Run,
+    pub store: Store,
+    pub journal: Journal,
+    pub parquet: Parquet,
+    pub windows: Windows,
+    pub envelope: Envelope,
+    pub http: Http,
+    pub log: Log,
+}
+
+/// Where frames come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kafka {
+    /// Comma-separated `host:port` list.
+    pub brokers: String,
+    /// Topics with frames, at least one.
+    #[serde(deserialize_with = "units::one_or_many")]
+    pub topics: Vec<String>,
+    /// Consumer group.
+    pub group: String,
+    /// Where to start where there is neither journal nor committed offset.
+    pub start: Start,
+    /// librdkafka properties, secrets resolved. None that the pipeline owns.
+    pub properties: Settings,
+}
+
+/// Where a partition starts that nobody has consumed yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// At the oldest message that Kafka still has.
+    Earliest,
+    /// With the next message.
+    Latest,
+}
+
+/// What looks for faces, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Detector {
+    /// `auto`, `yunet`, `centerface` or the path of a model file.
+    pub model: String,
+    /// Detections below this score are dropped, 0 to 1.
+    #[serde(serialize_with = "units::short_f32")]
+    pub score_threshold: f32,
+    /// Of two detections with a larger intersection over union than this the weaker is dropped, 0 to 1.
+    #[serde(serialize_with = "units::short_f32")]
+    pub nms_iou: f32,
+    /// What images are scaled to before detection: multiples of 32 pixels.
+    #[serde(with = "units::size")]
+    pub input: Size,
+    /// Faces whose shorter side is below this many pixels of the original image are dropped; 0 keeps all.
+    #[serde(serialize_with = "units::short_f32")]
+    pub min_face_px: f32,
+}
+
+/// The worker threads and the two memory budgets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workers {
+    /// How many threads decode and detect.
+    pub count: Count,
+    /// Encoded frames in memory, librdkafka's queue included.
+    pub in_flight: ByteSize,
+    /// Rows that are not yet appended to the journal.
+    pub pending_rows: ByteSize,
+}
+
+/// The process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// How long a stop may take before what is unfinished is left to the next run.
+    #[serde(with = "units::duration")]
+    pub drain_timeout: Duration,
+}
+
+/// Where tables and journal lie.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// `file:///…`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
+    pub url: String,
+    /// Options for `object_store` (endpoint, region, …), secrets resolved.
+    pub options: Settings,
+}
+
+/// The journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    /// How often a busy lane appends: what a crash can cost in repeated work.
+    #[serde(with = "units::duration")]
+    pub append_every: Duration,
+}
+
+/// When Parquet files are sealed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parquet {
+    /// Seal a partition's rows at this many journal bytes.
+    pub roll_bytes: ByteSize,
+    /// Seal a partition's rows at this age.
+    #[serde(with = "units::duration")]
+    pub roll_every: Duration,
+    /// Seal at a stop, so that everything is visible at once; else the next run does it.
+    pub seal_on_shutdown: bool,
+}
+
+/// Windows over event time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Windows {
+    /// Length of a window; divides a day.
+    #[serde(with = "units::duration")]
+    pub length: Duration,
+    /// How far a source's watermark trails its newest frame.
+    #[serde(with = "units::duration")]
+    pub max_out_of_orderness: Duration,
+    /// How far a producer's stamp may lie ahead of the record's time before it is clamped.
+    #[serde(with = "units::duration")]
+    pub max_skew: Duration,
+    /// After this silence a source's open window closes, once the partition is caught up.
+    #[serde(with = "units::duration")]
+    pub idle_timeout: Duration,
+}
+
+/// Limits on what a message may be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    /// Largest encoded image in bytes.
+    pub max_bytes: ByteSize,
+    /// Largest decoded image in pixels.
+    pub max_pixels: u64,
+}
+
+/// The HTTP server for metrics and probes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+/// Logging, on stderr.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or tracing filter directives.
+    pub level: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Human on a terminal, JSON elsewhere.
+    Auto,
+    /// Lines for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}

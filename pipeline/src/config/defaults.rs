@@ -1,0 +1,48 @@
+//! Every default, in one place. Invariant: the template says the same (tested there).
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use facestream_schemas::Size;
+
+use super::{
+    ByteSize, Config, Count, Detector, Envelope, Http, Journal, Kafka, Log, LogFormat, Parquet, Run, Settings, Start, Store,
+    Windows, Workers,
+};
+
+const MIB: u64 = 1024 * 1024;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            kafka: Kafka {
+                brokers: "localhost:9092".to_owned(),
+                topics: Vec::new(),
+                group: "facestream".to_owned(),
+                start: Start::Earliest,
+                properties: Settings::default(),
+            },
+            detector: Detector {
+                model: "auto".to_owned(),
+                score_threshold: 0.6,
+                nms_iou: 0.3,
+                input: Size { w: 640, h: 384 },
+                min_face_px: 0.0,
+            },
+            workers: Workers { count: Count::Auto, in_flight: ByteSize(64 * MIB), pending_rows: ByteSize(32 * MIB) },
+            run: Run { drain_timeout: Duration::from_secs(20) },
+            store: Store { url: String::new(), options: Settings::default() },
+            journal: Journal { append_every: Duration::from_secs(10) },
+            parquet: Parquet { roll_bytes: ByteSize(128 * MIB), roll_every: Duration::from_hours(1), seal_on_shutdown: true },
+            windows: Windows {
+                length: Duration::from_mins(1),
+                max_out_of_orderness: Duration::from_secs(2),
+                max_skew: Duration::from_hours(1),
+                idle_timeout: Duration::from_secs(30),
+            },
+            envelope: Envelope { max_bytes: ByteSize(16 * MIB), max_pixels: 100_000_000 },
+            http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)) },
+            log: Log { level: "info".to_owned(), format: LogFormat::Auto },
+        }
+    }
+}

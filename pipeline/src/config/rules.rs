@@ -1,0 +1,198 @@
+//! What values have to satisfy beyond their type.
+//!
+//! In: a configuration whose values each have the right type. Out: (key, what is wrong) for every rule that is broken.
+
+use std::time::Duration;
+
+use object_store::aws::AmazonS3ConfigKey;
+use object_store::azure::AzureConfigKey;
+use object_store::gcp::GoogleConfigKey;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use url::Url;
+
+use super::owned::why_owned;
+use super::source::Needs;
+use super::{ByteSize, Config, Kafka, Store};
+
+/// librdkafka's queue of fetched messages (`queued.max.messages.kbytes`), part of the budget `workers.in_flight`.
+const KAFKA_QUEUE: ByteSize = ByteSize(16 << 20);
+/// librdkafka takes no response over 100 MB (`receive.message.max.bytes`).
+const LARGEST_MESSAGE: ByteSize = ByteSize(64 << 20);
+const DAY: Duration = Duration::from_hours(24);
+
+/// Every broken rule, as (key, what is wrong).
+pub(super) fn broken(config: &Config, needs: Needs) -> Vec<(String, String)> {
+    let mut broken = Vec::new();
+    kafka(&config.kafka, needs, &mut broken);
+    store(&config.store, needs, &mut broken);
+    for (key, holds, text) in ranges(config) {
+        if !holds {
+            broken.push((key.to_owned(), text));
+        }
+    }
+    broken
+}
+
+fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
+    let least_in_flight = ByteSize(KAFKA_QUEUE.0 + 2 * c.envelope.max_bytes.0.min(LARGEST_MESSAGE.0));
+    let side = |pixels: u32| (32..=4096).contains(&pixels) && pixels.is_multiple_of(32);
+    let above_zero = |duration: Duration| (!duration.is_zero(), "has to be longer than 0s".to_owned());
+    let share = |number: f32| ((0.0..=1.0).contains(&number), format!("{number} is not between 0 and 1"));
+    let length = c.windows.length.as_micros();
+    let checks = [
+        (
+            "detector.model",
+            (!c.detector.model.is_empty(), "is empty: give \"auto\", \"yunet\", \"centerface\" or a path".to_owned()),
+        ),
+        ("detector.score_threshold", share(c.detector.score_threshold)),
+        ("detector.nms_iou", share(c.detector.nms_iou)),
+        (
+            "detector.input",
+            (
+                side(c.detector.input.w) && side(c.detector.input.h),
+                "width and height each have to be a multiple of 32 from 32 to 4096 pixels".to_owned(),
+            ),
+        ),
+        ("detector.min_face_px", (c.detector.min_face_px >= 0.0, "is below 0".to_owned())),
+        (
+            "workers.in_flight",
+            (
+                c.workers.in_flight >= least_in_flight,
+                format!(
+                    "has to be at least {least_in_flight}: librdkafka's queue of {KAFKA_QUEUE} and two frames of envelope.max_bytes"
+                ),
+            ),
+        ),
+        ("workers.pending_rows", (c.workers.pending_rows.0 >= 1 << 20, "has to be at least 1MiB".to_owned())),
+        ("run.drain_timeout", above_zero(c.run.drain_timeout)),
+        ("journal.append_every", above_zero(c.journal.append_every)),
+        ("parquet.roll_bytes", (c.parquet.roll_bytes.0 > 0, "has to be more than 0".to_owned())),
+        ("parquet.roll_every", above_zero(c.parquet.roll_every)),
+        (
+            "windows.length",
+            (
+                length > 0 && DAY.as_micros().is_multiple_of(length),
+                "has to divide a day evenly (1s, 10s, 1m, 15m, 1h …), so that windows start at the same times every day"
+                    .to_owned(),
+            ),
+        ),
+        ("windows.idle_timeout", above_zero(c.windows.idle_timeout)),
+        (
+            "envelope.max_bytes",
+            (
+                (ByteSize(1)..=LARGEST_MESSAGE).contains(&c.envelope.max_bytes),
+                format!("has to be from 1B to {LARGEST_MESSAGE}: larger ones do not come through Kafka's client"),
+            ),
+        ),
+        ("envelope.max_pixels", (c.envelope.max_pixels > 0, "has to be more than 0".to_owned())),
+        (
+            "log.level",
+            (
+                is_filter(&c.log.level),
+                format!(
+                    "{:?} is neither a level (error, warn, info, debug, trace) nor a tracing filter such as facestream=debug",
+                    c.log.level
+                ),
+            ),
+        ),
+    ];
+    checks.into_iter().map(|(key, (holds, text))| (key, holds, text)).collect()
+}
+
+/// A lone word that is no level would be taken for the name of a crate, and silence everything else.
+fn is_filter(level: &str) -> bool {
+    let is_word = level.chars().all(char::is_alphanumeric);
+    if is_word { level.parse::<LevelFilter>().is_ok() } else { EnvFilter::builder().parse(level).is_ok() }
+}
+
+fn kafka(kafka: &Kafka, needs: Needs, broken: &mut Vec<(String, String)>) {
+    let mut mistake = |key: &str, text: String| broken.push((format!("kafka.{key}"), text));
+    let port_is_fine =
+        |broker: &str| broker.rsplit_once(':').is_none_or(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if let Some(wrong) = kafka.brokers.split(',').map(str::trim).find(|broker| broker.is_empty() || !port_is_fine(broker)) {
+        mistake("brokers", format!("{wrong:?} is not host:port; several are separated by commas"));
+    }
+    if kafka.topics.is_empty() && needs.topics {
+        mistake("topics", "is required: name the topic with the frames, as in kafka.topics = \"frames\"".to_owned());
+    }
+    for topic in &kafka.topics {
+        if let Some(text) = topic_mistake(topic) {
+            mistake("topics", text);
+        }
+    }
+    if let Some(twice) = kafka.topics.iter().enumerate().find_map(|(i, topic)| kafka.topics[..i].contains(topic).then_some(topic))
+    {
+        mistake("topics", format!("{twice:?} is named twice"));
+    }
+    if kafka.group.trim().is_empty() {
+        mistake("group", "is empty".to_owned());
+    }
+    for (name, value) in kafka.properties.iter() {
+        if let Some(why) = why_owned(name) {
+            mistake(&format!("properties.{name}"), format!("is the pipeline's own: {why}"));
+        } else if rdkafka::ClientConfig::new().set(name, value).create_native_config().is_err() {
+            // librdkafka's own words would quote the value, which may be a secret.
+            mistake(
+                &format!("properties.{name}"),
+                "librdkafka does not know this property or does not take this value".to_owned(),
+            );
+        }
+    }
+}
+
+/// What keeps `topic` from being a Kafka topic's name.
+#[must_use]
+pub fn topic_mistake(topic: &str) -> Option<String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if topic.is_empty() || topic.len() > 249 || topic == "." || topic == ".." || !topic.chars().all(legal) {
+        let several = if topic.contains(',') { "; give several as a list: [\"a\", \"b\"]" } else { "" };
+        return Some(format!("{topic:?} is not a topic name: 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'{several}"));
+    }
+    None
+}
+
+fn store(store: &Store, needs: Needs, broken: &mut Vec<(String, String)>) {
+    if store.url.is_empty() {
+        if needs.store {
+            let text = "is required: say where tables and journal go, as in store.url = \"file:///var/lib/facestream\" or \"s3://bucket/prefix\"";
+            broken.push(("store.url".to_owned(), text.to_owned()));
+        }
+        return;
+    }
+    let scheme = match store_scheme(&store.url) {
+        Ok(scheme) => scheme,
+        Err(text) => return broken.push(("store.url".to_owned(), text)),
+    };
+    for name in store.options.keys() {
+        let lower = name.to_lowercase();
+        let known = match scheme.as_str() {
+            "s3" => lower.parse::<AmazonS3ConfigKey>().is_ok(),
+            "gs" => lower.parse::<GoogleConfigKey>().is_ok(),
+            "az" => lower.parse::<AzureConfigKey>().is_ok(),
+            _ => false,
+        };
+        if !known {
+            broken.push((format!("store.options.{name}"), format!("is no option of a store at {scheme}://")));
+        }
+    }
+}
+
+/// The scheme of a store's URL, or why it is none.
+fn store_scheme(text: &str) -> Result<String, String> {
+    let url = Url::parse(text).map_err(|error| {
+        format!("{text:?} is not a URL ({error}): give file:///absolute/path, s3://bucket/prefix, gs://… or az://…")
+    })?;
+    let has_host = url.host_str().is_some_and(|host| !host.is_empty());
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err("takes neither credentials nor parameters: they belong into [store.options]".to_owned());
+    }
+    match url.scheme() {
+        "file" if has_host || url.path() == "/" => {
+            Err(format!("{text:?} is not file:// with an absolute path, as in file:///var/lib/facestream"))
+        }
+        "s3" | "gs" | "az" if !has_host => Err(format!("{text:?} names no bucket, as in {}://bucket/prefix", url.scheme())),
+        "file" | "s3" | "gs" | "az" => Ok(url.scheme().to_owned()),
+        other => Err(format!("the scheme {other}:// is not supported: use file, s3, gs or az")),
+    }
+}

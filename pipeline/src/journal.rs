@@ -1,0 +1,281 @@
+//! The journal: exactly-once rows on plain Parquet.
+//!
+//! One log per partition ([`log`]) of records ([`record`]), each carrying the partition's whole state. Rows are made durable by
+//! appends, often and small; Parquet files are published from them ([`publish`]), rarely and large. A [`Journal`] is one
+//! writer's hold on a log. Invariant: whoever creates the record of the next seq owns the partition, and nothing else decides
+//! that; a writer that finds another's record there is fenced and forgets everything. Kafka is unknown here.
+
+pub mod log;
+pub mod publish;
+pub mod record;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use facestream_schemas::{Hour, Micros, Offset, Partition};
+use facestream_stages::aggregate::WindowState;
+use uuid::Uuid;
+
+use log::{Log, Outcome};
+use publish::Publisher;
+use record::{DataFile, FORMAT_VERSION, Header, Record, RecordError, Rows, Seq, Unsealed};
+
+/// Who writes: goes into every record.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    /// Kafka cluster and consumer group; a log of another pipeline is refused.
+    pub pipeline_id: String,
+    /// Host, process and run, for people.
+    pub owner: String,
+    /// The weights in use.
+    pub model_sha256: Option<String>,
+}
+
+/// How a writer's hold on a log ends.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Another writer's record lies where ours would go.
+    #[error("another process has taken over the partition")]
+    Fenced,
+    /// The log belongs to another pipeline.
+    #[error(
+        "the journal of {partition} in {url} belongs to the pipeline {found}, this one is {ours}: give each consumer group (and each \
+         Kafka cluster) a store.url of its own"
+    )]
+    Foreign {
+        /// Which partition.
+        partition: Partition,
+        /// Which store.
+        url: String,
+        /// The pipeline in the log.
+        found: String,
+        /// The pipeline that asks.
+        ours: String,
+    },
+    /// A record cannot be read. Nothing is overwritten.
+    #[error("the journal record {path} cannot be used: {cause}; restore it from a backup or a replica, nothing was overwritten")]
+    Damaged {
+        /// Path in the store.
+        path: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A record or data file cannot be encoded.
+    #[error("cannot encode {what}: {cause}")]
+    Encode {
+        /// What was to be written.
+        what: &'static str,
+        /// Why not.
+        cause: String,
+    },
+}
+
+impl From<RecordError> for JournalError {
+    fn from(error: RecordError) -> Self {
+        Self::Encode { what: "a journal record", cause: error.to_string() }
+    }
+}
+
+/// A log that was looked at but not taken over: where its owner would go on.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    log: Log,
+    partition: Partition,
+    writer: Arc<Writer>,
+    head: Option<Header>,
+}
+
+impl Opened {
+    /// LISTs and GETs the head (rule 3). Retries for as long as it is polled.
+    pub async fn open(log: Log, partition: Partition, writer: Arc<Writer>) -> Result<Self, JournalError> {
+        let head = log.head().await?.map(|record| record.header);
+        match &head {
+            Some(head) if head.pipeline_id != writer.pipeline_id => Err(JournalError::Foreign {
+                partition,
+                url: log.store().url.clone(),
+                found: head.pipeline_id.clone(),
+                ours: writer.pipeline_id.clone(),
+            }),
+            _ => Ok(Self { log, partition, writer, head }),
+        }
+    }
+
+    /// Which partition this is.
+    #[must_use]
+    pub fn partition(&self) -> &Partition {
+        &self.partition
+    }
+
+    /// Where to go on; `None` without a log.
+    #[must_use]
+    pub fn end_offset(&self) -> Option<Offset> {
+        self.head.as_ref().map(|head| head.end_offset)
+    }
+
+    /// Windows as they were at the end of the log.
+    #[must_use]
+    pub fn window_state(&self) -> WindowState {
+        self.head.as_ref().map(|head| head.window_state.clone()).unwrap_or_default()
+    }
+
+    /// Publishes the head's files if it is a seal, then appends an empty record, which fences whoever wrote here before.
+    /// `start` is where consuming begins where there is no log yet.
+    pub async fn take_over(self, start: Offset, publisher: &Publisher) -> Result<Journal, JournalError> {
+        let Self { log, partition, writer, head } = self;
+        log.sweep();
+        let header = match head {
+            None => first_header(&writer, start),
+            Some(head) => {
+                let mut next = next_header(&head, &writer);
+                next.barren_takeovers += 1;
+                if head.is_seal() {
+                    publisher.publish(&log, &partition, &head).await?.ok_or(JournalError::Fenced)?;
+                    next.unsealed = Unsealed::starting(next.seq, next.end_offset);
+                }
+                next
+            }
+        };
+        let head = create(&log, header, &Rows::default()).await?;
+        Ok(Journal { log, partition, writer, head })
+    }
+}
+
+/// A writer's hold on a log: it has won the head record.
+#[derive(Debug)]
+pub struct Journal {
+    log: Log,
+    partition: Partition,
+    writer: Arc<Writer>,
+    head: Header,
+}
+
+/// What one append adds.
+#[derive(Debug)]
+pub struct Batch {
+    /// Rows of the offsets from the log's end to `end_offset`.
+    pub rows: Rows,
+    /// One past the last offset covered.
+    pub end_offset: Offset,
+    /// Windows after those frames.
+    pub window_state: WindowState,
+    /// Lowest watermark of active sources.
+    pub low_watermark: Option<Micros>,
+    /// Whether all rows since the last seal, these included, become files.
+    pub seal: bool,
+}
+
+impl Journal {
+    /// The newest record, which is ours.
+    #[must_use]
+    pub fn head(&self) -> &Header {
+        &self.head
+    }
+
+    /// Appends a batch; a seal only becomes files by [`Journal::publish`].
+    pub async fn append(&mut self, batch: Batch) -> Result<(), JournalError> {
+        debug_assert!(!self.head.is_seal(), "nothing is appended before the files are visible");
+        let mut header = next_header(&self.head, &self.writer);
+        if batch.end_offset > header.start_offset {
+            header.barren_takeovers = 0;
+        }
+        header.end_offset = batch.end_offset;
+        header.window_state = batch.window_state;
+        let unsealed = &mut header.unsealed;
+        for (table, hours) in batch.rows.count() {
+            for (hour, rows) in hours {
+                *unsealed.rows.entry(table).or_default().entry(hour).or_default() += rows;
+            }
+        }
+        if !unsealed.rows.is_empty() {
+            unsealed.since.get_or_insert(header.created_us);
+            unsealed.watermark_hour = unsealed.watermark_hour.or(batch.low_watermark.map(Hour::of));
+        }
+        if batch.seal {
+            header.files = data_files(&self.partition, &header);
+        }
+        self.head = create(&self.log, header, &batch.rows).await?;
+        Ok(())
+    }
+
+    /// Makes the head's files visible, then appends the empty record that says so.
+    pub async fn publish(&mut self, publisher: &Publisher) -> Result<(), JournalError> {
+        publisher.publish(&self.log, &self.partition, &self.head).await?.ok_or(JournalError::Fenced)?;
+        let header = next_header(&self.head, &self.writer);
+        let unsealed = Unsealed::starting(header.seq, header.end_offset);
+        self.head = create(&self.log, Header { unsealed, ..header }, &Rows::default()).await?;
+        Ok(())
+    }
+}
+
+/// The first record of a log.
+fn first_header(writer: &Writer, start: Offset) -> Header {
+    Header {
+        format_version: FORMAT_VERSION,
+        seq: Seq(0),
+        nonce: Uuid::new_v4(),
+        pipeline_id: writer.pipeline_id.clone(),
+        owner: writer.owner.clone(),
+        start_offset: start,
+        end_offset: start,
+        window_state: WindowState::default(),
+        unsealed: Unsealed::starting(Seq(0), start),
+        barren_takeovers: 0,
+        model_sha256: writer.model_sha256.clone(),
+        files: Vec::new(),
+        created_us: now(),
+    }
+}
+
+/// The record after `head`, as it is when nothing happens.
+fn next_header(head: &Header, writer: &Writer) -> Header {
+    Header {
+        format_version: FORMAT_VERSION,
+        seq: head.seq.next(),
+        nonce: Uuid::new_v4(),
+        pipeline_id: writer.pipeline_id.clone(),
+        owner: writer.owner.clone(),
+        start_offset: head.end_offset,
+        model_sha256: writer.model_sha256.clone(),
+        files: Vec::new(),
+        created_us: now(),
+        ..head.clone()
+    }
+}
+
+/// The files of a seal with this header: one for each table and hour that has rows since the last seal.
+fn data_files(partition: &Partition, header: &Header) -> Vec<DataFile> {
+    let (seq, first, end) = (header.seq.0, header.unsealed.first_offset, header.end_offset);
+    let name = format!("{}-{}-{seq}-{first}-{end}.parquet", partition.topic, partition.number);
+    let tables = header.unsealed.rows.iter();
+    let folders = tables.flat_map(|(table, hours)| hours.iter().map(move |(hour, rows)| (*table, *hour, *rows)));
+    folders
+        .map(|(table, hour, rows)| DataFile { table, hour, path: format!("{}/{hour}/{name}", table.name()), rows })
+        .collect()
+}
+
+/// Creates the record; the header of the new head. Its `unsealed.bytes` only then include the record's own size: a seal by
+/// size is due one record later.
+async fn create(log: &Log, mut header: Header, rows: &Rows) -> Result<Header, JournalError> {
+    let started = Instant::now();
+    let record = Record::new(header.clone(), rows)?;
+    match log.append(&record).await? {
+        Outcome::Fenced => Err(JournalError::Fenced),
+        Outcome::Won => {
+            log.metrics().append_seconds.observe(started.elapsed().as_secs_f64());
+            log.metrics().append_bytes.inc_by(record.bytes.len() as u64);
+            header.unsealed.bytes += record.bytes.len() as u64;
+            Ok(header)
+        }
+    }
+}
+
+/// Processing time.
+#[must_use]
+pub fn now() -> Micros {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Micros::saturating(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,187 @@
+//! One partition's log in the store: find the head, read, append.
+//!
+//! In: fixed records. Out: won or fenced, never "maybe". Invariant (rules 1 and 2): an append is a create-only PUT of the next
+//! seq whose bytes never change, and every error is read back until it is clear whose record lies there.
+
+use std::time::Duration;
+
+use backon::BackoffBuilder;
+use bytes::Bytes;
+use facestream_schemas::Partition;
+use object_store::path::Path;
+use object_store::{Error, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+
+use super::record::{Record, Seq};
+use super::JournalError;
+use crate::metrics::Metrics;
+use crate::store::{APPEND_TIMEOUT, Store};
+
+/// Names are `u64::MAX - seq`, so that the newest lists first.
+const NAME_DIGITS: usize = 20;
+
+/// How an append ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Our record lies at its seq.
+    Won,
+    /// Another's does.
+    Fenced,
+}
+
+/// The log of one partition.
+#[derive(Clone, Debug)]
+pub struct Log {
+    store: Store,
+    folder: Path,
+    staging: Path,
+    metrics: Metrics,
+}
+
+impl Log {
+    /// The log of `partition`; touches nothing yet.
+    #[must_use]
+    pub fn new(store: Store, partition: &Partition, metrics: Metrics) -> Self {
+        let folder = |parent: &str| Path::from_iter([parent, &partition.topic, &partition.number.to_string()].into_iter().flat_map(|part| part.split('/')));
+        Self { store, folder: folder("_journal"), staging: folder("_journal/staging"), metrics }
+    }
+
+    /// The store that the log lies in.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Where appends are counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Where this partition's files wait until they are visible.
+    #[must_use]
+    pub fn staging(&self) -> &Path {
+        &self.staging
+    }
+
+    /// Removes what killed writers of this partition left behind.
+    pub fn sweep(&self) {
+        self.store.sweep(&self.staging, &self.folder);
+    }
+
+    /// The newest record, or `None` where there is no log yet. Retries transient errors for as long as it is polled.
+    pub async fn head(&self) -> Result<Option<Record>, JournalError> {
+        let mut waits = backoff();
+        loop {
+            match self.head_seq().await {
+                Ok(None) => return Ok(None),
+                Ok(Some(seq)) => match self.read(seq).await? {
+                    Some(record) => return Ok(Some(record)),
+                    None => continue, // collected between LIST and GET: there is a newer one
+                },
+                Err(error) => self.transient("list", &error),
+            }
+            pause(&mut waits).await;
+        }
+    }
+
+    /// The newest record's seq: one LIST.
+    async fn head_seq(&self) -> Result<Option<Seq>, Error> {
+        let depth = self.folder.parts().count() + 1;
+        let head = self.store.first(&self.folder, |path| seq_of(path).filter(|_| path.parts().count() == depth)).await?;
+        self.metrics.store_up.set(1);
+        Ok(head)
+    }
+
+    /// Whether there is a record after `seq`. A LIST, never a HEAD: the log may have holes.
+    pub async fn goes_beyond(&self, seq: Seq) -> bool {
+        let mut waits = backoff();
+        loop {
+            match self.head_seq().await {
+                Ok(head) => return head > Some(seq),
+                Err(error) => self.transient("list", &error),
+            }
+            pause(&mut waits).await;
+        }
+    }
+
+    /// Record `seq`, or `None` where it is gone.
+    pub async fn read(&self, seq: Seq) -> Result<Option<Record>, JournalError> {
+        let mut waits = backoff();
+        loop {
+            match self.get(seq).await {
+                Ok(bytes) => return bytes.map(|bytes| self.decode(seq, bytes)).transpose(),
+                Err(error) => self.transient("get", &error),
+            }
+            pause(&mut waits).await;
+        }
+    }
+
+    /// Creates the record at its seq. The same bytes are sent until it is clear who won; dropping the future gives up.
+    pub async fn append(&self, record: &Record) -> Result<Outcome, JournalError> {
+        let (seq, path) = (record.header.seq, self.path(record.header.seq));
+        let mut waits = backoff();
+        loop {
+            let create = PutOptions::from(PutMode::Create);
+            let put = self.store.appends.put_opts(&path, PutPayload::from(record.bytes.clone()), create);
+            match tokio::time::timeout(APPEND_TIMEOUT, put).await {
+                Ok(Ok(_)) => {
+                    self.metrics.store_up.set(1);
+                    return Ok(Outcome::Won);
+                }
+                Ok(Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => {}
+                Ok(Err(error)) => self.transient("append", &error),
+                Err(_) => self.transient("append", &format_args!("no answer within {APPEND_TIMEOUT:?}")),
+            }
+            if let Some(found) = self.read(seq).await? {
+                let ours = found.header.nonce == record.header.nonce;
+                return Ok(if ours { Outcome::Won } else { Outcome::Fenced });
+            }
+            pause(&mut waits).await;
+        }
+    }
+
+    async fn get(&self, seq: Seq) -> Result<Option<Bytes>, Error> {
+        match self.store.files.get(&self.path(seq)).await {
+            Ok(found) => found.bytes().await.map(Some),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn decode(&self, seq: Seq, bytes: Bytes) -> Result<Record, JournalError> {
+        let damaged = |cause: String| JournalError::Damaged { path: self.path(seq).to_string(), cause };
+        let record = Record::read(bytes).map_err(|error| damaged(error.to_string()))?;
+        let named = record.header.seq;
+        if named == seq { Ok(record) } else { Err(damaged(format!("its header says seq {}, its name says {}", named.0, seq.0))) }
+    }
+
+    fn path(&self, seq: Seq) -> Path {
+        self.folder.clone().join(format!("{:0NAME_DIGITS$}.arrow", u64::MAX - seq.0))
+    }
+
+    /// Every store operation that is tried again is counted, and logged where people look when something is wrong.
+    pub(super) fn transient(&self, operation: &str, error: &dyn std::fmt::Display) {
+        self.metrics.store_up.set(0);
+        self.metrics.store_errors.with_label_values(&[operation]).inc();
+        tracing::warn!(folder = %self.folder, operation, "the store failed, trying again: {error}");
+    }
+}
+
+fn seq_of(path: &Path) -> Option<Seq> {
+    let name = path.filename()?.strip_suffix(".arrow").filter(|name| name.len() == NAME_DIGITS)?;
+    name.parse().ok().map(|inverted: u64| Seq(u64::MAX - inverted))
+}
+
+/// Capped, jittered, doubling, without end: what uses it is dropped when it is no longer wanted.
+pub(super) fn backoff() -> impl Iterator<Item = Duration> {
+    backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(Duration::from_secs(5))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+pub(super) async fn pause(waits: &mut impl Iterator<Item = Duration>) {
+    tokio::time::sleep(waits.next().unwrap_or(Duration::from_secs(5))).await;
+}

@@ -1,0 +1,242 @@
+//! Publishing: the records since the last seal become the Parquet files that the seal names.
+//!
+//! In: a seal that was won. Out: its files visible, in the order detections, windows, frames; or `None` where another writer has
+//! gone on (the files are theirs to publish, or published already). One code path, live and in recovery: rows are always read
+//! back from the log. Invariant: nothing becomes visible unless the seal is still the head after everything was staged.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{BooleanArray, Int64Array, RecordBatch};
+use arrow::compute::filter_record_batch;
+use facestream_schemas::{Hour, Partition};
+use facestream_schemas::tables::Table;
+use facestream_stages::encode::{Encoder, ROW_GROUP_ROWS};
+use object_store::path::Path;
+use parquet::errors::ParquetError;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::log::{Log, backoff, pause};
+use super::record::{DataFile, Header, Seq};
+use super::JournalError;
+use crate::metrics::Metrics;
+use crate::store::Upload;
+
+/// Publishes at a time, per process: each holds a row group and encodes on a thread of its own.
+const AT_A_TIME: usize = 2;
+
+/// Runs publishes.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    slots: Arc<Semaphore>,
+    runtime: Handle,
+    metrics: Metrics,
+}
+
+impl Publisher {
+    /// A publisher that does its I/O on `runtime`.
+    #[must_use]
+    pub fn new(runtime: Handle, metrics: Metrics) -> Self {
+        Self { slots: Arc::new(Semaphore::new(AT_A_TIME)), runtime, metrics }
+    }
+
+    /// Makes the files of `seal` visible; `None` where the log goes on beyond it. Waits its turn, retries transient errors.
+    pub async fn publish(&self, log: &Log, partition: &Partition, seal: &Header) -> Result<Option<()>, JournalError> {
+        let _slot = self.slots.acquire().await;
+        let started = Instant::now();
+        let (done, result) = oneshot::channel();
+        let job = Job { log: log.clone(), metadata: metadata(partition, seal), seal: seal.clone() };
+        let runtime = self.runtime.clone();
+        // Encoding is CPU work and stays off the I/O threads. Dropping this future does not end the thread: it finishes or
+        // finds that the log has gone on.
+        std::thread::Builder::new()
+            .name(format!("publish-{}", partition.number))
+            .spawn(move || {
+                let _ = done.send(runtime.block_on(job.publish()));
+            })
+            .map_err(|error| encode_error(&error))?;
+        let published = result.await.map_err(|_| encode_error(&"the publishing thread panicked"))??;
+        self.metrics.publish_seconds.observe(started.elapsed().as_secs_f64());
+        for file in seal.files.iter().filter(|_| published.is_some()) {
+            self.metrics.files.with_label_values(&[file.table.name()]).inc();
+            self.metrics.rows.with_label_values(&[file.table.name()]).inc_by(file.rows);
+        }
+        Ok(published)
+    }
+}
+
+/// What a file says about itself, for `verify` and for people.
+fn metadata(partition: &Partition, seal: &Header) -> Vec<(String, String)> {
+    [
+        ("facestream.pipeline_id", seal.pipeline_id.clone()),
+        ("facestream.topic", partition.topic.to_string()),
+        ("facestream.partition", partition.number.to_string()),
+        ("facestream.seq", seal.seq.0.to_string()),
+        ("facestream.first_offset", seal.unsealed.first_offset.to_string()),
+        ("facestream.end_offset", seal.end_offset.to_string()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .to_vec()
+}
+
+struct Job {
+    log: Log,
+    seal: Header,
+    metadata: Vec<(String, String)>,
+}
+
+/// One file in the making.
+struct Output {
+    encoder: Option<Encoder>,
+    upload: Upload,
+    rows: u64,
+}
+
+type Outputs = BTreeMap<(Table, Hour), Output>;
+
+impl Job {
+    async fn publish(self) -> Result<Option<()>, JournalError> {
+        let mut waits = backoff();
+        loop {
+            match self.attempt().await {
+                Ok(published) => return Ok(published),
+                Err(Failure::Journal(error)) => return Err(error),
+                Err(Failure::Encode(error)) => return Err(encode_error(&error)),
+                Err(Failure::Store(error)) => self.log.transient("publish", &error),
+            }
+            pause(&mut waits).await;
+        }
+    }
+
+    async fn attempt(&self) -> Result<Option<()>, Failure> {
+        let Some(mut outputs) = self.missing_files().await? else { return Ok(Some(())) };
+        if !self.read_back(&mut outputs).await? {
+            return Ok(None);
+        }
+        for ((table, hour), output) in &mut outputs {
+            output.finish().await?;
+            let file = self.seal.files.iter().find(|file| (file.table, file.hour) == (*table, *hour));
+            self.check_rows(file, output.rows)?;
+        }
+        if self.log.goes_beyond(self.seal.seq).await {
+            for output in outputs.into_values() {
+                output.upload.abort().await;
+            }
+            return Ok(None);
+        }
+        // The map's order is the order of appearance: detections, windows, frames.
+        for output in outputs.into_values() {
+            output.upload.complete().await?;
+        }
+        Ok(Some(()))
+    }
+
+    /// The files that are not visible yet; `None` where all are.
+    async fn missing_files(&self) -> Result<Option<Outputs>, Failure> {
+        let mut outputs = Outputs::new();
+        for file in &self.seal.files {
+            let target = Path::from(file.path.as_str());
+            if self.log.store().exists(&target).await? {
+                continue;
+            }
+            let staging = self.log.staging().clone().join(format!("{}-{}-{}", self.seal.seq.0, file.table.name(), file.hour.0));
+            let encoder = Encoder::new(file.table, self.metadata.clone())?;
+            let upload = self.log.store().upload(target, staging);
+            outputs.insert((file.table, file.hour), Output { encoder: Some(encoder), upload, rows: 0 });
+        }
+        Ok((!outputs.is_empty()).then_some(outputs))
+    }
+
+    /// Streams the sealed records into their files; false where a record is gone (then it was published long ago).
+    async fn read_back(&self, outputs: &mut Outputs) -> Result<bool, Failure> {
+        for seq in self.seal.unsealed.first_seq.0..=self.seal.seq.0 {
+            let Some(record) = self.log.read(Seq(seq)).await? else { return Ok(false) };
+            for (table, folders, rows) in record.batches().map_err(JournalError::from)? {
+                for (hour, rows) in by_folder(&folders, &rows)? {
+                    if let Some(output) = outputs.get_mut(&(table, hour)) {
+                        output.push(rows).await?;
+                    }
+                }
+            }
+            bound_memory(outputs).await?;
+        }
+        Ok(true)
+    }
+
+    /// A file with other rows than the seal promised is never made visible.
+    fn check_rows(&self, file: Option<&DataFile>, rows: u64) -> Result<(), JournalError> {
+        match file {
+            Some(file) if file.rows != rows => Err(JournalError::Damaged {
+                path: format!("{} (seal of seq {})", file.path, self.seal.seq.0),
+                cause: format!("the records hold {rows} rows, the seal promises {}", file.rows),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Output {
+    async fn push(&mut self, rows: RecordBatch) -> Result<(), Failure> {
+        self.rows += rows.num_rows() as u64;
+        if let Some(encoder) = &mut self.encoder {
+            encoder.push(rows)?;
+            self.upload.write(&encoder.take_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<(), Failure> {
+        if let Some(encoder) = self.encoder.take() {
+            self.upload.write(&encoder.finish()?).await?;
+        }
+        Ok(self.upload.stage().await?)
+    }
+
+    fn waiting_rows(&self) -> usize {
+        self.encoder.as_ref().map_or(0, Encoder::waiting_rows)
+    }
+}
+
+/// All files together hold at most a row group: the fullest is written out first.
+async fn bound_memory(outputs: &mut Outputs) -> Result<(), Failure> {
+    while outputs.values().map(Output::waiting_rows).sum::<usize>() > ROW_GROUP_ROWS {
+        let Some(fullest) = outputs.values_mut().max_by_key(|output| output.waiting_rows()) else { break };
+        if let Some(encoder) = &mut fullest.encoder {
+            encoder.end_row_group()?;
+            fullest.upload.write(&encoder.take_bytes()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Splits rows by their hour folder, keeping their order.
+fn by_folder(folders: &Int64Array, rows: &RecordBatch) -> Result<Vec<(Hour, RecordBatch)>, ParquetError> {
+    let mut hours = folders.values().to_vec();
+    hours.sort_unstable();
+    hours.dedup();
+    if let [hour] = hours[..] {
+        return Ok(vec![(Hour(hour), rows.clone())]);
+    }
+    let of = |hour: i64| {
+        let mask: BooleanArray = folders.values().iter().map(|folder| Some(*folder == hour)).collect();
+        Ok((Hour(hour), filter_record_batch(rows, &mask)?))
+    };
+    hours.into_iter().map(of).collect()
+}
+
+fn encode_error(cause: &dyn std::fmt::Display) -> JournalError {
+    JournalError::Encode { what: "a data file", cause: cause.to_string() }
+}
+
+/// Why an attempt failed: only the store's errors are worth another.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Store(#[from] object_store::Error),
+    #[error(transparent)]
+    Encode(#[from] ParquetError),
+}

@@ -1,0 +1,41 @@
+//! librdkafka's settings: the user's properties, and on top of them what the pipeline's promises rest on.
+
+use rdkafka::ClientConfig;
+
+use crate::config::Kafka;
+
+/// What librdkafka may prefetch, in KiB; counts into the budget `workers.in_flight`.
+pub const QUEUE_KIB: u64 = 16_384;
+
+/// Settings of the consumer.
+#[must_use]
+pub fn consumer(kafka: &Kafka) -> ClientConfig {
+    let mut client = base(kafka);
+    client
+        .set("group.id", &kafka.group)
+        // The journal decides what was consumed; commits are advice and made after the append.
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // A position that Kafka no longer has must stop the partition, never be skipped.
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", "read_committed")
+        .set("allow.auto.create.topics", "false")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("queued.max.messages.kbytes", QUEUE_KIB.to_string())
+        .set("fetch.max.bytes", "16777216")
+        .set("fetch.queue.backoff.ms", "50")
+        .set("enable.partition.eof", "false")
+        .set("statistics.interval.ms", "1000");
+    client
+}
+
+/// Settings that consumers, producers and admin clients share: brokers and access.
+#[must_use]
+pub fn base(kafka: &Kafka) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    for (name, value) in kafka.properties.iter() {
+        client.set(name, value);
+    }
+    client.set("bootstrap.servers", &kafka.brokers);
+    client
+}

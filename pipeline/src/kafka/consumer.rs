@@ -1,0 +1,380 @@
+//! The poll thread: takes messages while there is room, and does everything else that needs the consumer.
+//!
+//! In: messages. Out: [`Job`]s for the workers, each bound to its lane. Invariant: this thread alone owns and drops the
+//! consumer; it never waits more than a second for room, and nothing is sought or replaced with a message in hand.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use facestream_schemas::envelope::{self, Limits, Record};
+use facestream_schemas::{Offset, Partition};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::ClientConfig;
+use tokio_util::sync::CancellationToken;
+
+use super::ASK_TIMEOUT;
+use super::assignment::{Assignment, Held, list, list_at};
+use super::rebalance::Context;
+use crate::budget::Budget;
+use crate::config::Start;
+use crate::journal::{JournalError, now};
+use crate::lane::{Lanes, Leave, Position};
+use crate::workers::Job;
+
+/// The longest wait for a message, and thus for everything else that the thread does.
+const POLL: Duration = Duration::from_millis(100);
+/// The longest wait for room in a budget before the consumer is looked after again.
+const ROOM: Duration = Duration::from_secs(1);
+/// Budgets full for this long (the store is out, say): partitions are paused, which throws the prefetch away but lets the
+/// thread poll, as the group demands.
+const PAUSE_AFTER: Duration = Duration::from_secs(30);
+/// A frame counts as at least this many bytes, so that the budget bounds their number too.
+const FRAME_OVERHEAD: usize = 16 << 10;
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+
+/// How many frames fit into a budget for frames in flight of `limit` bytes.
+#[must_use]
+pub fn most_frames(limit: usize) -> usize {
+    limit / FRAME_OVERHEAD + 1
+}
+
+/// What the poll thread is made of.
+pub struct Poller {
+    /// librdkafka's settings.
+    pub client: ClientConfig,
+    /// Topics to read.
+    pub topics: Vec<String>,
+    /// Where to start where there is neither journal nor commit.
+    pub start: Start,
+    /// Where to stop, for a run until the end.
+    pub until: BTreeMap<Partition, Offset>,
+    /// Makes lanes.
+    pub lanes: Lanes,
+    /// To the workers; bounded.
+    pub jobs: Sender<Job>,
+    /// Memory of frames in flight, without librdkafka's queue.
+    pub in_flight: Budget,
+    /// What a message may be.
+    pub limits: Limits,
+    /// Set when the run is to end.
+    pub stop: CancellationToken,
+    /// How long the end may take.
+    pub drain_timeout: Duration,
+    /// Whether to seal at the end.
+    pub seal: bool,
+}
+
+/// Why polling ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum PollError {
+    /// The journal must not be written.
+    #[error(transparent)]
+    Refused(#[from] JournalError),
+    /// Kafka's client cannot go on.
+    #[error("kafka: {0}")]
+    Kafka(#[from] KafkaError),
+}
+
+impl Poller {
+    /// Polls until `stop`, then drains, commits and leaves the group. Blocks; meant for a thread of its own.
+    pub fn run(self) -> Result<(), PollError> {
+        let assignment = Arc::new(Assignment::new(self.lanes.clone(), self.start, self.until.clone()));
+        let consumer: BaseConsumer<Context> = self.client.create_with_context(Context(Arc::clone(&assignment)))?;
+        consumer.subscribe(&self.topics.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let started = Instant::now();
+        let mut polling = Polling {
+            consumer: &consumer,
+            assignment: &assignment,
+            poller: &self,
+            housekeeping: started,
+            commit: started,
+            full_since: None,
+            paused: false,
+        };
+        while !self.stop.is_cancelled() {
+            polling.step()?;
+        }
+        polling.drain();
+        Ok(())
+    }
+}
+
+struct Polling<'a> {
+    consumer: &'a BaseConsumer<Context>,
+    assignment: &'a Assignment,
+    poller: &'a Poller,
+    housekeeping: Instant,
+    commit: Instant,
+    full_since: Option<Instant>,
+    paused: bool,
+}
+
+impl Polling<'_> {
+    fn step(&mut self) -> Result<(), PollError> {
+        if let Some(error) = self.assignment.refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(error.into());
+        }
+        self.paused &= !self.assignment.resumed.swap(false, Ordering::Relaxed);
+        self.look_after_lanes();
+        if self.commit.elapsed() >= COMMIT_EVERY {
+            self.commit = Instant::now();
+            self.commit_appended(CommitMode::Async);
+        }
+        if !self.wait_for_room() && !self.paused {
+            return Ok(());
+        }
+        match self.consumer.poll(POLL) {
+            Some(Ok(message)) => self.take(&message),
+            Some(Err(error)) => self.handle(error)?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Opens the envelope and hands the message to the workers. Their channel holds all that the budget allows.
+    fn take(&self, message: &BorrowedMessage<'_>) {
+        let offset = Offset(message.offset());
+        let Some((topic, ticket)) = self.assignment.ticket(message.topic(), message.partition(), offset) else { return };
+        let value = message.payload();
+        let headers = message.headers().map(|headers| {
+            headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect()
+        });
+        let record = Record {
+            topic,
+            partition: message.partition(),
+            offset,
+            key: message.key(),
+            value,
+            headers: headers.unwrap_or_default(),
+            record_ts: message.timestamp().to_millis().map_or_else(now, facestream_schemas::Micros::from_millis),
+        };
+        let (meta, image) = envelope::open(&record, self.poller.limits);
+        let metrics = &self.assignment.lanes.metrics;
+        metrics.records.inc();
+        metrics.record_bytes.inc_by(meta.size_bytes);
+        metrics.queued_frames.inc();
+        let permit = self.poller.in_flight.take(image.as_ref().map_or(0, bytes::Bytes::len).max(FRAME_OVERHEAD));
+        // Fails only when all workers are gone, which ends the run.
+        let _ = self.poller.jobs.send(Job { meta, image, ticket, permit, polled: Instant::now() });
+    }
+
+    /// Waits for room for the largest message in both budgets, a second at most. Pauses when that lasts.
+    fn wait_for_room(&mut self) -> bool {
+        let started = Instant::now();
+        let largest = usize::try_from(self.poller.limits.max_bytes).unwrap_or(usize::MAX);
+        let longest = if self.paused { Duration::ZERO } else { ROOM };
+        // An eighth of the rows' budget is kept for the frames in flight.
+        let pending_rows = &self.assignment.lanes.pending_rows;
+        let budgets = [("in_flight", &self.poller.in_flight, largest), ("pending_rows", pending_rows, pending_rows.limit() / 8)];
+        let mut room = true;
+        for (name, budget, need) in budgets {
+            let asked = Instant::now();
+            let fits = budget.wait_for_room(need, longest.saturating_sub(started.elapsed()));
+            self.assignment.lanes.metrics.backpressure_seconds.with_label_values(&[name]).inc_by(asked.elapsed().as_secs_f64());
+            room &= fits;
+        }
+        if room {
+            self.full_since = None;
+            if self.paused {
+                self.pause(false);
+            }
+        } else if self.full_since.get_or_insert(started).elapsed() >= PAUSE_AFTER && !self.paused {
+            self.pause(true);
+        }
+        room
+    }
+
+    /// Pauses or resumes every partition that has a lane.
+    fn pause(&mut self, pause: bool) {
+        let bound: Vec<_> = self.partitions(|held| matches!(held, Held::Bound(_)));
+        let partitions = list(&bound);
+        let done = if pause { self.consumer.pause(&partitions) } else { self.consumer.resume(&partitions) };
+        match done {
+            Ok(()) => {
+                self.paused = pause;
+                self.assignment.lanes.metrics.partitions_paused.set(if pause { bound.len() as i64 } else { 0 });
+                tracing::warn!(partitions = bound.len(), "{}", if pause { "memory budgets stay full, paused" } else { "resumed" });
+            }
+            Err(error) => tracing::warn!("cannot pause or resume, trying again: {error}"),
+        }
+    }
+
+    fn partitions(&self, which: impl Fn(&Held) -> bool) -> Vec<Partition> {
+        self.assignment.held().iter().filter(|(_, held)| which(held)).map(|(partition, _)| partition.clone()).collect()
+    }
+
+    /// Lanes that ended, partitions that wait, and once a second where the consumer stands.
+    fn look_after_lanes(&mut self) {
+        for ended in self.assignment.lanes.board.take_ended() {
+            let is_current = matches!(self.assignment.held().get(&ended.partition), Some(Held::Bound(bound)) if bound.lane.id == ended.lane);
+            if !is_current {
+                continue;
+            }
+            if let Err(error) = self.consumer.pause(&list([&ended.partition])) {
+                tracing::warn!(partition = %ended.partition, "cannot pause: {error}");
+            }
+            if matches!(ended.error, JournalError::Fenced) {
+                tracing::warn!(partition = %ended.partition, "fenced: {}; starting over from the journal", ended.error);
+                self.assignment.lanes.metrics.fenced.inc();
+                self.assignment.wait(ended.partition);
+            } else {
+                self.assignment.refuse(&ended.partition, ended.error);
+            }
+        }
+        for partition in self.assignment.due() {
+            if !self.start_over(&partition) {
+                self.assignment.wait(partition);
+            }
+        }
+        if self.housekeeping.elapsed() >= HOUSEKEEPING {
+            self.housekeeping = Instant::now();
+            self.tell_positions();
+        }
+    }
+
+    /// Gives a waiting partition a new lane at its journal's end. A process that Kafka has thrown out cannot: its commit is
+    /// refused, so that it does not fence the rightful owner.
+    fn start_over(&self, partition: &Partition) -> bool {
+        let Some((_, Some(opened))) = self.assignment.open(vec![partition.clone()]).pop() else { return false };
+        let sought = self.assignment.start_offset(self.consumer, &opened).and_then(|start| {
+            if opened.end_offset().is_some() {
+                self.consumer.commit(&list_at([(partition, start)])?, CommitMode::Sync)?;
+            }
+            let sought = self.consumer.seek_partitions(list_at([(partition, start)])?, ASK_TIMEOUT)?;
+            sought.elements().iter().try_for_each(rdkafka::topic_partition_list::TopicPartitionListElem::error)?;
+            self.consumer.resume(&list([partition]))?;
+            Ok(start)
+        });
+        match sought {
+            Ok(start) => {
+                self.assignment.bind(opened, start);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%partition, "cannot start over, trying again: {error}");
+                false
+            }
+        }
+    }
+
+    /// Tells every lane where the consumer stands; there is no message in hand.
+    fn tell_positions(&self) {
+        let Ok(positions) = self.consumer.position() else { return };
+        let high = self.assignment.high.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (partition, held) in &*self.assignment.held() {
+            let Held::Bound(bound) = held else { continue };
+            let read = positions.find_partition(&partition.topic, partition.number).map(|found| found.offset());
+            let offset = match read {
+                Some(rdkafka::Offset::Offset(offset)) => bound.next.max(Offset(offset)),
+                _ => bound.next,
+            };
+            bound.lane.tell(Position { bound: bound.bound, offset, high: high.get(partition).copied() });
+        }
+    }
+
+    /// Commits what the journals have won since the last time. Advice for lag tools and scalers; failing costs nothing.
+    fn commit_appended(&self, mode: CommitMode) {
+        let appended = self.assignment.lanes.board.take_appended();
+        if appended.is_empty() {
+            return;
+        }
+        let committed = list_at(appended.iter().map(|(partition, end)| (partition, *end)))
+            .and_then(|offsets| self.consumer.commit(&offsets, mode));
+        match committed {
+            Ok(()) => {
+                for (partition, end) in &appended {
+                    let number = partition.number.to_string();
+                    let labels = &[&*partition.topic, &number];
+                    self.assignment.lanes.metrics.committed_offset.with_label_values(labels).set(end.0);
+                }
+            }
+            Err(error) => tracing::warn!("cannot commit offsets (advice only, the journal decides): {error}"),
+        }
+    }
+
+    fn handle(&self, error: KafkaError) -> Result<(), PollError> {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => self.find_gaps(),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                tracing::warn!("kafka: {error}; waiting for the topics {:?} to be created", self.poller.topics);
+            }
+            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => return Err(error.into()),
+            _ => tracing::warn!("kafka: {error}"),
+        }
+        Ok(())
+    }
+
+    /// The event names no partition: every lane's next offset is compared with what Kafka has.
+    fn find_gaps(&self) {
+        let next = |held: &Held| match held {
+            Held::Bound(bound) => Some(bound.next),
+            _ => None,
+        };
+        let lanes: Vec<_> =
+            self.assignment.held().iter().filter_map(|(partition, held)| Some((partition.clone(), next(held)?))).collect();
+        for (partition, next) in lanes {
+            match self.consumer.fetch_watermarks(&partition.topic, partition.number, ASK_TIMEOUT) {
+                Ok((low, high)) if !(low..=high).contains(&next.0) => self.assignment.stop(
+                    &partition,
+                    &format_args!(
+                        "the journal ends at offset {next}, Kafka has {low} to {high}: records were deleted before they were \
+                         consumed, or the topic was made anew; restore the topic, or consume into a new group and store folder"
+                    ),
+                ),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%partition, "cannot ask Kafka for its offsets: {error}"),
+            }
+        }
+    }
+
+    /// Ends the run: no more messages, what is in flight is finished, appended, sealed if asked, and committed.
+    fn drain(&mut self) {
+        let started = Instant::now();
+        let bound = self.partitions(|held| matches!(held, Held::Bound(_)));
+        if let Err(error) = self.consumer.pause(&list(&bound)) {
+            tracing::warn!("cannot pause for the drain: {error}");
+        }
+        // Most of the time goes to finishing; what is complete by then is appended in the rest.
+        let patience = self.poller.drain_timeout.mul_f64(0.7);
+        let until_end = !self.poller.until.is_empty();
+        self.leave(started + patience, |bound| Leave { wait_for: bound, seal: self.poller.seal || until_end, close_windows: until_end });
+        self.leave(started + self.poller.drain_timeout, |_| Leave { wait_for: 0, seal: false, close_windows: false });
+        self.commit_appended(CommitMode::Sync);
+        let left = self.partitions(|held| matches!(held, Held::Bound(_)));
+        if !left.is_empty() {
+            let names: Vec<_> = left.iter().map(ToString::to_string).collect();
+            tracing::warn!("run.drain_timeout is over: {} will be taken up again by the next run, nothing is lost", names.join(", "));
+        }
+        self.assignment.held().clear();
+    }
+
+    /// Asks every lane to leave and goes on serving the consumer until they have, or time is up. Lanes that left are let go.
+    fn leave(&self, deadline: Instant, how: impl Fn(u64) -> Leave) {
+        let mut asked: Vec<_> = self
+            .assignment
+            .held()
+            .iter()
+            .filter_map(|(partition, held)| match held {
+                Held::Bound(bound) => Some((partition.clone(), bound.lane.leave(how(bound.bound)))),
+                _ => None,
+            })
+            .collect();
+        while !asked.is_empty() && Instant::now() < deadline {
+            // Messages that were on their way are dropped: they have no row and will be consumed again.
+            let _ = self.consumer.poll(Duration::from_millis(20));
+            asked.retain_mut(|(partition, end)| match end.try_recv() {
+                Err(tokio::sync::oneshot::error::TryRecvError::Empty) => true,
+                _ => {
+                    self.assignment.held().remove(partition);
+                    false
+                }
+            });
+        }
+    }
+}

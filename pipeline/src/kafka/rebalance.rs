@@ -1,0 +1,162 @@
+//! The rebalance callback: partitions are opened where their journals end, and given up with what is complete appended.
+//!
+//! Runs on the poll thread, inside `poll` (or inside the consumer's drop). Invariant: nothing is sought in here, and nothing
+//! is committed before the takeover is won, which the lane does.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use facestream_schemas::{Offset, Partition};
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::statistics::Statistics;
+use rdkafka::TopicPartitionList;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+
+use super::assignment::{Assignment, Held, list, list_at};
+use crate::journal::Opened;
+use crate::lane::Leave;
+
+/// The longest that giving up partitions may take; well under `max.poll.interval.ms` (5 minutes).
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What librdkafka calls back.
+pub(super) struct Context(pub(super) Arc<Assignment>);
+
+impl ClientContext for Context {
+    fn stats(&self, statistics: Statistics) {
+        let mut high = self.0.high.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, topic) in &statistics.topics {
+            let name: Arc<str> = name.as_str().into();
+            for partition in topic.partitions.values().filter(|partition| partition.ls_offset >= 0) {
+                high.insert(Partition { topic: Arc::clone(&name), number: partition.partition }, Offset(partition.ls_offset));
+            }
+        }
+        let joined = statistics.cgrp.is_some_and(|group| group.join_state == "steady");
+        self.0.lanes.metrics.ready.set(i64::from(joined));
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            tracing::warn!("no Kafka broker can be reached, trying again: {reason}; check kafka.brokers and the network");
+        } else {
+            tracing::warn!("kafka: {reason}");
+        }
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, what: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let partitions: Vec<Partition> = partitions
+            .elements()
+            .iter()
+            .map(|found| Partition { topic: found.topic().into(), number: found.partition() })
+            .collect();
+        let done = match what {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, partitions),
+            _ => self.revoke(consumer, &partitions),
+        };
+        if let Err(error) = done {
+            tracing::error!("cannot carry out the rebalance, the group will try again: {error}");
+        }
+        let held = self.0.held();
+        self.0.lanes.metrics.partitions.set(held.len() as i64);
+    }
+}
+
+impl Context {
+    fn assign(&self, consumer: &BaseConsumer<Self>, partitions: Vec<Partition>) -> KafkaResult<()> {
+        let assigned = &self.0.lanes.metrics.rebalances.with_label_values(&["assigned"]);
+        assigned.inc_by(partitions.len() as u64);
+        tracing::info!(partitions = partitions.len(), "assigned {}", names(&partitions));
+        let opened = self.0.open(partitions.clone());
+        let starts: Vec<_> = opened.into_iter().map(|(partition, opened)| (partition, self.start(consumer, opened))).collect();
+
+        let mut assignment = TopicPartitionList::new();
+        for (Partition { topic, number }, start) in &starts {
+            let at = start.as_ref().map_or(rdkafka::Offset::End, |(_, offset)| rdkafka::Offset::Offset(offset.0));
+            assignment.add_partition_offset(topic, *number, at)?;
+        }
+        match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(&assignment)?,
+            _ => consumer.assign(&assignment)?,
+        }
+        // A pause survives a rebalance: without this, a partition that comes back would stay silent.
+        consumer.resume(&list(&partitions))?;
+        self.0.resumed.store(true, Ordering::Relaxed);
+        let mut without = Vec::new();
+        for (partition, start) in starts {
+            match start {
+                Some((opened, offset)) => self.0.bind(opened, offset),
+                None => {
+                    self.0.wait(partition.clone());
+                    without.push(partition);
+                }
+            }
+        }
+        consumer.pause(&list(&without))
+    }
+
+    /// Where a partition starts; `None` where that cannot be said now.
+    fn start(&self, consumer: &BaseConsumer<Self>, opened: Option<Opened>) -> Option<(Opened, Offset)> {
+        let opened = opened?;
+        match self.0.start_offset(consumer, &opened) {
+            Ok(offset) => Some((opened, offset)),
+            Err(error) => {
+                tracing::warn!(partition = %opened.partition(), "cannot ask Kafka where to start, trying again: {error}");
+                None
+            }
+        }
+    }
+
+    fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &[Partition]) -> KafkaResult<()> {
+        let lost = consumer.assignment_lost();
+        let what = if lost { "lost" } else { "revoked" };
+        self.0.lanes.metrics.rebalances.with_label_values(&[what]).inc_by(partitions.len() as u64);
+        if !partitions.is_empty() {
+            tracing::info!(partitions = partitions.len(), "{what} {}", names(partitions));
+        }
+        let held: Vec<_> = partitions.iter().filter_map(|partition| self.0.held().remove_entry(partition)).collect();
+        if !lost {
+            let ends = self.append_what_is_complete(&held);
+            if let Err(error) = list_at(ends.iter().map(|(partition, end)| (*partition, *end)))
+                .and_then(|ends| if ends.count() == 0 { Ok(()) } else { consumer.commit(&ends, CommitMode::Sync) })
+            {
+                tracing::warn!("cannot commit the revoked partitions' offsets (advice only, the journal decides): {error}");
+            }
+        }
+        for partition in partitions {
+            self.0.lanes.board.dismiss(partition);
+            self.0.high.lock().unwrap_or_else(PoisonError::into_inner).remove(partition);
+            self.0.lanes.metrics.forget(partition);
+        }
+        match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_unassign(&list(partitions)),
+            _ => consumer.unassign(),
+        }
+    }
+
+    /// Has every lane append once more; where their journals end. Lanes that take too long are dropped.
+    fn append_what_is_complete<'a>(&self, held: &'a [(Partition, Held)]) -> Vec<(&'a Partition, Offset)> {
+        let leave = Leave { wait_for: 0, seal: false, close_windows: false };
+        let asked: Vec<_> = held
+            .iter()
+            .filter_map(|(partition, held)| match held {
+                Held::Bound(bound) => Some((partition, bound.lane.leave(leave))),
+                _ => None,
+            })
+            .collect();
+        let ends = asked.into_iter().map(|(partition, end)| async move {
+            let end = tokio::time::timeout(REVOKE_TIMEOUT, end).await.ok()?.ok()?;
+            Some((partition, end))
+        });
+        let ends = self.0.lanes.runtime.block_on(futures::future::join_all(ends));
+        ends.into_iter().flatten().collect()
+    }
+}
+
+fn names(partitions: &[Partition]) -> String {
+    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

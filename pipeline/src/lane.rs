@@ -1,0 +1,343 @@
+//! A lane: all state of one assigned partition, as one tokio task.
+//!
+//! In: rows from the workers, by number; positions and the order to leave from the poll thread. Out: appends to the
+//! partition's journal, seals, and what may be committed ([`Board`]). The lane does not stop for the store: while one append is in
+//! flight, rows for the next are collected. Invariant: rows leave memory once they are appended, in offset order, and nothing
+//! is appended before the takeover is won or while files are being published.
+
+mod board;
+mod collect;
+mod due;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use facestream_schemas::tables::FrameRow;
+use facestream_schemas::{Offset, Partition};
+use facestream_stages::aggregate::{WindowSettings, Windows};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+pub use board::{Board, Ended, Progress};
+pub use due::Rolling;
+
+use crate::budget::Budget;
+use crate::journal::log::Log;
+use crate::journal::publish::Publisher;
+use crate::journal::{self, Journal, JournalError, Opened, Writer};
+use crate::metrics::Metrics;
+use crate::store::Store;
+use collect::Collected;
+use due::{Action, SealReason, Situation, due};
+
+/// Rows on their way to one lane.
+const INBOX: usize = 1_024;
+/// How often a lane without news looks whether something is due.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What all lanes share, and what starts new ones.
+#[derive(Clone, Debug)]
+pub struct Lanes {
+    /// Where tasks run.
+    pub runtime: Handle,
+    /// Where journals lie.
+    pub store: Store,
+    /// Who writes them.
+    pub writer: Arc<Writer>,
+    /// Publishes seals.
+    pub publisher: Publisher,
+    /// How windows are cut.
+    pub windows: WindowSettings,
+    /// When appends and seals are due.
+    pub rolling: Rolling,
+    /// Memory of rows that are not yet appended.
+    pub pending_rows: Budget,
+    /// Where lanes report to the poll thread.
+    pub board: Board,
+    /// Where work is counted.
+    pub metrics: Metrics,
+}
+
+/// A write in progress: it holds the journal, and gives it back when the next write may begin.
+type Writing = BoxFuture<'static, Result<Journal, JournalError>>;
+
+impl Lanes {
+    /// Looks at the journal of a partition without touching it. Retries transient errors for as long as it is polled.
+    pub async fn open(&self, partition: Partition) -> Result<Opened, JournalError> {
+        let log = Log::new(self.store.clone(), &partition, self.metrics.clone());
+        Opened::open(log, partition, Arc::clone(&self.writer)).await
+    }
+
+    /// Starts a lane that goes on at `start`, the journal's end where there is one. `until` is where a run until the end stops.
+    #[must_use]
+    pub fn start(&self, opened: Opened, start: Offset, until: Option<Offset>) -> LaneHandle {
+        let partition = opened.partition().clone();
+        let now = Instant::now();
+        let windows = Windows::new(Arc::clone(&partition.topic), partition.number, self.windows, opened.window_state(), now);
+        let (rows, inbox) = mpsc::channel(INBOX);
+        let (orders, control) = mpsc::channel(16);
+        let id = self.board.enlist(&partition, start);
+        let lane = Lane {
+            shared: self.clone(),
+            id,
+            partition: partition.clone(),
+            collected: Collected::new(windows, start, until, self.pending_rows.clone()),
+            last_append: now,
+            leaving: None,
+            inbox,
+            control,
+        };
+        let publisher = self.publisher.clone();
+        let take_over = async move { opened.take_over(start, &publisher).await }.boxed();
+        let task = self.runtime.spawn(lane.run(take_over));
+        LaneHandle { id, rows, orders, task }
+    }
+}
+
+/// The poll thread's end of a lane. Dropping it drops the lane: what it has not appended is forgotten.
+#[derive(Debug)]
+pub struct LaneHandle {
+    /// Which lane of the process this is: a partition can have several, one after the other.
+    pub id: u64,
+    rows: mpsc::Sender<(u64, FrameRow)>,
+    orders: mpsc::Sender<Order>,
+    task: JoinHandle<()>,
+}
+
+impl LaneHandle {
+    /// Binds a message to this lane as its `number`-th.
+    #[must_use]
+    pub fn ticket(&self, number: u64) -> Ticket {
+        Ticket { number, lane: self.rows.clone() }
+    }
+
+    /// Tells the lane how far Kafka's consumer is. Skipped while the lane is busy: there will be another.
+    pub fn tell(&self, position: Position) {
+        let _ = self.orders.try_send(Order::Position(position));
+    }
+
+    /// Asks the lane to append what is left and end. The receiver gets the journal's end, or an error if the lane ended otherwise.
+    #[must_use]
+    pub fn leave(&self, leave: Leave) -> oneshot::Receiver<Offset> {
+        let (done, receiver) = oneshot::channel();
+        // A full channel only holds positions; a lane that is gone drops `done`, which the receiver sees.
+        let orders = self.orders.clone();
+        let order = Order::Leave(leave, done);
+        if let Err(mpsc::error::TrySendError::Full(order)) = orders.try_send(order) {
+            let _ = orders.blocking_send(order);
+        }
+        receiver
+    }
+}
+
+impl Drop for LaneHandle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A message's way back to its lane.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    number: u64,
+    lane: mpsc::Sender<(u64, FrameRow)>,
+}
+
+impl Ticket {
+    /// Hands in the message's row. Results for a lane that was dropped go nowhere.
+    pub fn finish(self, row: FrameRow) {
+        let _ = self.lane.blocking_send((self.number, row));
+    }
+}
+
+/// How far Kafka's consumer is in a partition.
+#[derive(Clone, Copy, Debug)]
+pub struct Position {
+    /// How many messages have been bound to the lane so far.
+    pub bound: u64,
+    /// The offset that the consumer reads next: beyond the last message where transactions or compaction left gaps.
+    pub offset: Offset,
+    /// One past the last offset that can be read, where it is known.
+    pub high: Option<Offset>,
+}
+
+/// How a lane is to end.
+#[derive(Clone, Copy, Debug)]
+pub struct Leave {
+    /// Wait until this many messages are through; 0 takes what is complete now.
+    pub wait_for: u64,
+    /// Seal what is not sealed, and publish it.
+    pub seal: bool,
+    /// Close open windows as idle.
+    pub close_windows: bool,
+}
+
+#[derive(Debug)]
+enum Order {
+    Position(Position),
+    Leave(Leave, oneshot::Sender<Offset>),
+}
+
+struct Lane {
+    shared: Lanes,
+    id: u64,
+    partition: Partition,
+    collected: Collected,
+    last_append: Instant,
+    leaving: Option<(Leave, oneshot::Sender<Offset>)>,
+    inbox: mpsc::Receiver<(u64, FrameRow)>,
+    control: mpsc::Receiver<Order>,
+}
+
+impl Lane {
+    async fn run(mut self, take_over: Writing) {
+        if let Err(error) = self.work(take_over).await {
+            self.shared.board.end(self.id, self.partition, error);
+        }
+    }
+
+    async fn work(&mut self, take_over: Writing) -> Result<(), JournalError> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut writing = take_over;
+        let mut journal = None;
+        loop {
+            tokio::select! {
+                biased;
+                written = &mut writing, if journal.is_none() => journal = Some(self.written(written?)),
+                Some(order) = self.control.recv() => self.obey(order),
+                Some((number, row)) = self.inbox.recv(), if self.accepts() => self.collect(number, row),
+                _ = tick.tick() => {}
+            }
+            let Some(idle) = journal.take() else { continue };
+            match self.next_action(&idle) {
+                Some(action) => writing = self.write(idle, action),
+                None if self.has_left(&idle) => return Ok(()),
+                None => journal = Some(idle),
+            }
+        }
+    }
+
+    /// Whether rows are still wanted: not once the lane is leaving with all that it waits for.
+    fn accepts(&self) -> bool {
+        self.leaving.as_ref().is_none_or(|(leave, _)| self.collected.delivered() < leave.wait_for)
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Leave(leave, done) => self.leaving = Some((leave, done)),
+            Order::Position(position) => {
+                let closed = self.collected.advance(position, Instant::now());
+                self.count_windows(closed);
+                self.report_lag(position);
+            }
+        }
+    }
+
+    fn collect(&mut self, number: u64, row: FrameRow) {
+        let added = self.collected.insert(number, row, Instant::now());
+        self.shared.metrics.late_frames.inc_by(added.late);
+        self.count_windows(added.closed);
+        self.shared.board.collected(self.id, &self.partition, self.collected.end());
+    }
+
+    fn count_windows(&self, closed: collect::Closed) {
+        let windows = &self.shared.metrics.windows;
+        windows.with_label_values(&["watermark"]).inc_by(closed.by_watermark);
+        windows.with_label_values(&["idle"]).inc_by(closed.idle);
+    }
+
+    fn report_lag(&self, position: Position) {
+        let number = self.partition.number.to_string();
+        let labels = &[&*self.partition.topic, &number];
+        let metrics = &self.shared.metrics;
+        if let Some(high) = position.high {
+            let behind = (high.0 - self.collected.end().0).max(0);
+            metrics.lag_records.with_label_values(labels).set(behind);
+            let age = self.collected.newest_record().filter(|_| behind > 0).map(|newest| journal::now().millis_since(newest) / 1e3);
+            metrics.lag_seconds.with_label_values(labels).set(age.unwrap_or_default().max(0.0));
+        }
+        if let Some(watermark) = self.collected.low_watermark() {
+            let delay = journal::now().millis_since(watermark) / 1e3;
+            metrics.watermark_delay_seconds.with_label_values(labels).set(delay);
+        }
+    }
+
+    /// What is to be written next, if anything.
+    fn next_action(&mut self, journal: &Journal) -> Option<Action> {
+        if let Some((leave, _)) = self.leaving.as_ref().filter(|_| !self.accepts()) {
+            let leave = *leave;
+            if leave.close_windows {
+                let closed = self.collected.close_windows();
+                self.count_windows(closed);
+            }
+            let unsealed = !journal.head().unsealed.rows.is_empty() || self.collected.has_rows();
+            let seal = (leave.seal && unsealed).then_some(SealReason::Shutdown);
+            let left = self.collected.has_rows() || self.collected.end() > journal.head().end_offset;
+            return (left || seal.is_some()).then_some(Action { seal });
+        }
+        due(
+            &self.shared.rolling,
+            &Situation {
+                head: journal.head(),
+                end: self.collected.end(),
+                pending_bytes: self.collected.bytes(),
+                has_rows: self.collected.has_rows(),
+                low_watermark: self.collected.low_watermark(),
+                since_append: self.last_append.elapsed(),
+                now: journal::now(),
+                tight: self.shared.pending_rows.is_tight(),
+                at_the_end: self.collected.is_at_the_end(),
+            },
+        )
+    }
+
+    /// Appends what is collected, reports it for the commit, and publishes if it is a seal.
+    fn write(&mut self, mut journal: Journal, action: Action) -> Writing {
+        let (batch, permit) = self.collected.take(action.seal.is_some());
+        self.last_append = Instant::now();
+        let (shared, id, partition) = (self.shared.clone(), self.id, self.partition.clone());
+        async move {
+            let captured: Vec<_> = batch.rows.frames.iter().map(|row| row.meta.capture_ts).collect();
+            let metrics = &shared.metrics;
+            journal.append(batch).await?;
+            drop(permit);
+            shared.board.appended(id, &partition, journal.head().end_offset, !captured.is_empty());
+            let now = journal::now();
+            let appended = metrics.e2e_seconds.with_label_values(&["appended"]);
+            captured.iter().for_each(|captured| appended.observe((now.millis_since(*captured) / 1e3).max(0.0)));
+            if !captured.is_empty() {
+                metrics.last_append.set(now.0 as f64 / 1e6);
+            }
+            if let Some(reason) = action.seal {
+                metrics.seals.with_label_values(&[reason.as_str()]).inc();
+                journal.publish(&shared.publisher).await?;
+            }
+            Ok(journal)
+        }
+        .boxed()
+    }
+
+    /// The takeover, an append or a publish is through.
+    fn written(&mut self, journal: Journal) -> Journal {
+        self.shared.board.appended(self.id, &self.partition, journal.head().end_offset, false);
+        journal
+    }
+
+    /// Whether the lane was asked to leave and has nothing left to write; says where the journal ends.
+    fn has_left(&mut self, journal: &Journal) -> bool {
+        if self.accepts() {
+            return false;
+        }
+        if let Some((_, done)) = self.leaving.take() {
+            let _ = done.send(journal.head().end_offset);
+        }
+        true
+    }
+}

@@ -1,0 +1,162 @@
+//! What a lane has collected since its last append.
+//!
+//! In: rows by number, positions. Out: a [`Batch`] for the journal. Pure: no Kafka, no store; time comes in as an argument.
+//! Invariant: the batch covers exactly the offsets from the last one's end to `end`, and the window state is that after them.
+
+use std::time::Instant;
+
+use facestream_schemas::tables::FrameRow;
+use facestream_schemas::{ClosedBy, Micros, Offset, WindowRow};
+use facestream_stages::aggregate::Windows;
+use facestream_stages::order::Order;
+
+use super::Position;
+use crate::budget::{Budget, Permit};
+use crate::journal::Batch;
+use crate::journal::record::Rows;
+
+pub(super) struct Collected {
+    order: Order<(FrameRow, Permit)>,
+    windows: Windows,
+    rows: Rows,
+    bytes: usize,
+    /// The memory of `rows`.
+    permit: Option<Permit>,
+    budget: Budget,
+    end: Offset,
+    until: Option<Offset>,
+    newest_record: Option<Micros>,
+}
+
+/// Windows that were closed, by what closed them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Closed {
+    pub(super) by_watermark: u64,
+    pub(super) idle: u64,
+}
+
+/// What a finished row led to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Added {
+    pub(super) late: u64,
+    pub(super) closed: Closed,
+}
+
+impl Collected {
+    pub(super) fn new(windows: Windows, start: Offset, until: Option<Offset>, budget: Budget) -> Self {
+        Self {
+            order: Order::default(),
+            windows,
+            rows: Rows::default(),
+            bytes: 0,
+            permit: None,
+            budget,
+            end: start,
+            until,
+            newest_record: None,
+        }
+    }
+
+    /// Takes a row in, and with it all that were waiting for it.
+    pub(super) fn insert(&mut self, number: u64, row: FrameRow, now: Instant) -> Added {
+        let permit = self.budget.take(row.memory());
+        self.order.insert(number, (row, permit));
+        let mut added = Added::default();
+        while let Some((row, permit)) = self.order.pop() {
+            let window = self.windows.add(&row, now);
+            added.late += u64::from(window.late);
+            let closed = self.keep_windows(window.closed);
+            added.closed.by_watermark += closed.by_watermark;
+            added.closed.idle += closed.idle;
+            self.end = row.meta.key.offset.next();
+            self.newest_record = Some(row.meta.record_ts);
+            self.bytes += row.memory();
+            self.keep(permit);
+            self.rows.frames.push(row);
+        }
+        added
+    }
+
+    /// Walks over gaps that compaction or transactions left, once no message is in flight, and closes idle windows at the end.
+    pub(super) fn advance(&mut self, position: Position, now: Instant) -> Closed {
+        if self.delivered() < position.bound {
+            return Closed::default();
+        }
+        let reachable = self.until.map_or(position.offset, |until| position.offset.min(until));
+        self.end = self.end.max(reachable);
+        if position.high.is_none_or(|high| position.offset < high) {
+            return Closed::default();
+        }
+        let rows = self.windows.close_idle(now);
+        self.keep_windows(rows)
+    }
+
+    /// Closes all windows as idle.
+    pub(super) fn close_windows(&mut self) -> Closed {
+        let rows = self.windows.close_all();
+        self.keep_windows(rows)
+    }
+
+    fn keep_windows(&mut self, rows: Vec<WindowRow>) -> Closed {
+        let by_watermark = rows.iter().filter(|row| row.closed_by == ClosedBy::Watermark).count();
+        let closed = Closed { by_watermark: by_watermark as u64, idle: (rows.len() - by_watermark) as u64 };
+        let bytes = rows.len() * size_of::<WindowRow>();
+        if bytes > 0 {
+            self.bytes += bytes;
+            let permit = self.budget.take(bytes);
+            self.keep(permit);
+        }
+        self.rows.windows.extend(rows);
+        closed
+    }
+
+    fn keep(&mut self, permit: Permit) {
+        match &mut self.permit {
+            Some(kept) => kept.merge(permit),
+            None => self.permit = Some(permit),
+        }
+    }
+
+    /// Everything collected, as a batch with the memory that it holds.
+    pub(super) fn take(&mut self, seal: bool) -> (Batch, Option<Permit>) {
+        self.bytes = 0;
+        let batch = Batch {
+            rows: std::mem::take(&mut self.rows),
+            end_offset: self.end,
+            window_state: self.windows.state().clone(),
+            low_watermark: self.windows.low_watermark(),
+            seal,
+        };
+        (batch, self.permit.take())
+    }
+
+    /// How many messages have come through in order.
+    pub(super) fn delivered(&self) -> u64 {
+        self.order.next()
+    }
+
+    pub(super) fn end(&self) -> Offset {
+        self.end
+    }
+
+    pub(super) fn has_rows(&self) -> bool {
+        !self.rows.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn low_watermark(&self) -> Option<Micros> {
+        self.windows.low_watermark()
+    }
+
+    pub(super) fn newest_record(&self) -> Option<Micros> {
+        self.newest_record
+    }
+
+    /// Whether a run until the end has got there.
+    pub(super) fn is_at_the_end(&self) -> bool {
+        self.until.is_some_and(|until| self.end >= until)
+    }
+}

@@ -1,0 +1,20 @@
+//! facestream: encoded camera frames from Kafka, faces to Parquet.
+//!
+//! The parts in flow order; [`topology`] wires them up and is where to start reading.
+
+pub mod commands;
+pub mod topology;
+
+pub mod kafka;
+pub mod workers;
+pub mod lane;
+pub mod journal;
+pub mod store;
+pub mod http;
+
+pub mod budget;
+pub mod config;
+pub mod logging;
+pub mod metrics;
+pub mod models;
+pub mod scene;

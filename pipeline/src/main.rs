@@ -1,0 +1,59 @@
+//! The `facestream` binary: arguments in, a command's exit code out.
+//!
+//! Invariant: an error is printed once, here, as one chain of causes on stderr.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use facestream::commands::{check, config, demo, exit_code, produce, run};
+
+const ABOUT: &str = "Camera frames from Kafka, faces to Parquet.
+
+Reads encoded pictures from Kafka topics as a consumer group, detects faces, and writes three Parquet tables \
+(frames, detections, windows) that DuckDB, Spark, Polars or Athena query directly: one frames row for each message, \
+whatever happens.";
+
+const EXAMPLES: &str = "First steps:
+  facestream demo                              see it work, with nothing else installed
+  facestream config init                       write facestream.toml, every key explained
+  facestream check                             see whether all is in place
+  facestream run                               consume, detect, write; Ctrl-C stops
+  facestream produce --topic frames photos/    send pictures
+
+Every value of the configuration can be given in the file, as FACESTREAM__SECTION__KEY in the environment, or with \
+--set section.key=value; the later win.
+
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused (store or journal).";
+
+#[derive(Parser)]
+#[command(name = "facestream", version, about = "Camera frames from Kafka, faces to Parquet", long_about = ABOUT, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    Run(run::Args),
+    Check(check::Args),
+    Produce(produce::Args),
+    Config(config::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match &Cli::parse().command {
+        Command::Demo(args) => demo::run(args).map(|()| 0),
+        Command::Run(args) => run::run(args).map(|()| 0),
+        Command::Check(args) => check::run(args),
+        Command::Produce(args) => produce::run(args).map(|()| 0),
+        Command::Config(args) => config::run(args).map(|()| 0),
+    };
+    match done {
+        Ok(code) => code.into(),
+        Err(error) => {
+            eprintln!("facestream: {error:#}");
+            exit_code(&error).into()
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! The dataflow, top-down: read this first.
+//!
+//! ```text
+//! Kafka ──► poll thread ──jobs──► workers (decode + detect) ──rows──► lane per partition ──► journal ──► Parquet
+//!           kafka/consumer        workers                             lane                  journal     journal/publish
+//! ```
+//!
+//! Channels and their bounds: `jobs` holds what the budget `in_flight` allows (the poll thread waits for room, so sending never
+//! blocks); each lane's inbox is bounded and always drained; rows wait in lanes within the budget `pending_rows`. Threads: one
+//! polls Kafka and owns its consumer, N work, tokio carries I/O only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use facestream_schemas::envelope::Limits;
+use facestream_schemas::{DetectorIdentity, Offset, Partition};
+use facestream_stages::aggregate::WindowSettings;
+use facestream_stages::{decode, detect};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use serde_json::json;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::http::{self, Sight};
+use crate::journal::Writer;
+use crate::journal::publish::Publisher;
+use crate::kafka::client::{self, QUEUE_KIB};
+use crate::kafka::consumer::{PollError, Poller, most_frames};
+use crate::kafka::end_offsets;
+use crate::lane::{Board, Lanes, Rolling};
+use crate::metrics::Metrics;
+use crate::models::{Folders, ModelsError};
+use crate::store::{ProbeError, Store, StoreError, probe_create_only};
+use crate::workers::{self, Blueprint, Job, Parts};
+
+/// Why a run could not begin or go on.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each says itself what it is")]
+pub enum TopologyError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    #[error(transparent)]
+    Models(#[from] ModelsError),
+    #[error("cannot set up the detector: {0:#}")]
+    Detector(anyhow::Error),
+    #[error("cannot ask Kafka for the end offsets of {topics:?}: {cause}")]
+    Ends { topics: Vec<String>, cause: rdkafka::error::KafkaError },
+    #[error("kafka: {0}")]
+    Kafka(#[from] rdkafka::error::KafkaError),
+    #[error(transparent)]
+    Poll(#[from] PollError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error("the poll thread panicked")]
+    Panic,
+}
+
+impl TopologyError {
+    /// Whether store or journal were found unfit, so that nothing may be written.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Probe(_) | Self::Poll(PollError::Refused(_)))
+    }
+}
+
+/// Runs the pipeline until `stop`, or, with `until_end`, until the offsets are consumed that the topics end at now.
+pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: CancellationToken) -> Result<(), TopologyError> {
+    let board = Board::default();
+    let listener = http::bind(config.http.listen).await?;
+
+    // Where rows go.
+    let store = Store::open(&config.store)?;
+    probe_create_only(&store).await?;
+    metrics.store_up.set(1);
+
+    // What looks for faces: one decoder and one detector session per worker.
+    let run_id: Arc<str> = Uuid::new_v4().to_string().into();
+    let blueprint = blueprint(config, &run_id, &metrics)?;
+    let workers = config.workers.count.resolve().get();
+    let parts = (0..workers).map(|_| blueprint.build()).collect::<Result<Vec<_>, _>>().map_err(TopologyError::Detector)?;
+    let detector = Arc::clone(parts[0].identity());
+
+    let sight = Sight { metrics: metrics.clone(), board: board.clone(), decided: decided(config, &detector, workers, &listener) };
+    announce(&sight, &detector);
+    let served = tokio::spawn(http::serve(listener, sight, stop.clone().cancelled_owned()));
+
+    // Where frames come from.
+    let client = client::consumer(&config.kafka);
+    let Some((cluster, until)) = ask_kafka(config, &client, until_end, &stop)? else { return Ok(()) };
+
+    // Memory: frames in flight beside librdkafka's own queue, and rows that are not yet appended.
+    let in_flight = budget("in_flight", config.workers.in_flight.bytes().saturating_sub(QUEUE_KIB * 1024), &metrics);
+    let pending_rows = budget("pending_rows", config.workers.pending_rows.bytes(), &metrics);
+    let (to_workers, jobs) = crossbeam_channel::bounded(most_frames(in_flight.limit()));
+
+    // Workers: decode and detect, then on to the frame's lane.
+    let workers = spawn_workers(parts, &blueprint, &jobs)?;
+    drop(jobs);
+
+    // Lanes: order, windows, rows; each appends to its partition's journal and publishes its seals.
+    let lanes = Lanes {
+        runtime: Handle::current(),
+        store,
+        writer: Arc::new(writer(config, &cluster, &run_id, &detector)),
+        publisher: Publisher::new(Handle::current(), metrics.clone()),
+        windows: windows(config),
+        rolling: rolling(config),
+        pending_rows,
+        board: board.clone(),
+        metrics: metrics.clone(),
+    };
+    let ends = tokio::spawn(stop_at_the_ends(until.clone(), lanes.clone(), stop.clone()));
+    let minutes = tokio::spawn(report_every_minute(metrics.clone()));
+
+    // The poll thread: takes messages while there is room and binds each to its lane; drains when it is asked to stop.
+    let poller = Poller {
+        client,
+        topics: config.kafka.topics.clone(),
+        start: config.kafka.start,
+        until,
+        lanes,
+        jobs: to_workers,
+        in_flight,
+        limits: Limits { max_bytes: config.envelope.max_bytes.bytes(), max_skew: config.windows.max_skew },
+        stop: stop.clone(),
+        drain_timeout: config.run.drain_timeout,
+        seal: config.parquet.seal_on_shutdown,
+    };
+    let polled = poll_to_the_end(poller).await;
+
+    // With the poll thread's end of the channel gone the workers end, too.
+    ends.abort();
+    minutes.abort();
+    stop.cancel();
+    let _ = served.await;
+    tokio::task::block_in_place(|| workers.into_iter().for_each(|worker| drop(worker.join())));
+    polled
+}
+
+async fn poll_to_the_end(poller: Poller) -> Result<(), TopologyError> {
+    let (done, ended) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("poll".to_owned()).spawn(move || {
+        let _ = done.send(poller.run());
+    })?;
+    Ok(ended.await.map_err(|_| TopologyError::Panic)??)
+}
+
+fn blueprint(config: &Config, run_id: &Arc<str>, metrics: &Metrics) -> Result<Blueprint, TopologyError> {
+    let folders = Folders::from_env()?;
+    let model = folders.find(&config.detector.model)?;
+    detect::init_runtime(&folders.runtime_library()?).map_err(|error| TopologyError::Detector(error.into()))?;
+    Ok(Blueprint {
+        model: model.path,
+        settings: detect::Settings {
+            input: config.detector.input,
+            score_threshold: config.detector.score_threshold,
+            nms_iou: config.detector.nms_iou,
+            min_face_px: config.detector.min_face_px,
+        },
+        limits: decode::Limits { max_pixels: config.envelope.max_pixels },
+        max_skew: config.windows.max_skew,
+        run_id: Arc::clone(run_id),
+        metrics: metrics.clone(),
+    })
+}
+
+fn spawn_workers(parts: Vec<Parts>, blueprint: &Blueprint, jobs: &Receiver<Job>) -> std::io::Result<Vec<JoinHandle<()>>> {
+    blueprint.metrics.workers.set(parts.len() as i64);
+    parts.into_iter().zip(0..).map(|(parts, id)| workers::spawn(id, parts, blueprint.clone(), jobs.clone())).collect()
+}
+
+fn budget(name: &str, bytes: u64, metrics: &Metrics) -> Budget {
+    metrics.budget_limit_bytes.with_label_values(&[name]).set(bytes as i64);
+    let gauge = |family: &prometheus::IntGaugeVec| family.with_label_values(&[name]);
+    Budget::new(usize::try_from(bytes).unwrap_or(usize::MAX), gauge(&metrics.budget_bytes), gauge(&metrics.budget_peak_bytes))
+}
+
+fn writer(config: &Config, cluster: &str, run_id: &str, detector: &DetectorIdentity) -> Writer {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    Writer {
+        pipeline_id: format!("{cluster}/{}", config.kafka.group),
+        owner: format!("{}/{}/{run_id}", host.trim(), std::process::id()),
+        model_sha256: detector.model_sha256.clone(),
+    }
+}
+
+fn windows(config: &Config) -> WindowSettings {
+    WindowSettings {
+        length: config.windows.length,
+        max_out_of_orderness: config.windows.max_out_of_orderness,
+        idle_timeout: config.windows.idle_timeout,
+    }
+}
+
+fn rolling(config: &Config) -> Rolling {
+    Rolling {
+        append_every: config.journal.append_every,
+        roll_bytes: config.parquet.roll_bytes.bytes(),
+        roll_every: config.parquet.roll_every,
+    }
+}
+
+/// What was decided, for the log and for `/status`.
+fn decided(config: &Config, detector: &DetectorIdentity, workers: usize, listener: &tokio::net::TcpListener) -> serde_json::Value {
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "brokers": config.kafka.brokers,
+        "topics": config.kafka.topics,
+        "group": config.kafka.group,
+        "store": config.store.url,
+        "detector": detector.detector_id,
+        "model_sha256": detector.model_sha256,
+        "workers": workers,
+        "http": listener.local_addr().map(|address| format!("http://{address}")).unwrap_or_default(),
+    })
+}
+
+fn announce(sight: &Sight, detector: &DetectorIdentity) {
+    let decided = &sight.decided;
+    let text = |key: &str| decided[key].as_str().unwrap_or_default().to_owned();
+    tracing::info!(
+        version = text("version"),
+        brokers = text("brokers"),
+        topics = %decided["topics"],
+        group = text("group"),
+        store = text("store"),
+        detector = text("detector"),
+        model_sha256 = text("model_sha256"),
+        workers = %decided["workers"],
+        http = text("http"),
+        "starting"
+    );
+    let sha = detector.model_sha256.as_deref().unwrap_or_default();
+    sight.metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), &detector.detector_id, sha]).set(1);
+}
+
+type Ends = BTreeMap<Partition, Offset>;
+
+/// The cluster's id and, for a run until the end, where that is. Waits for a broker; `None` where the wait was stopped.
+fn ask_kafka(
+    config: &Config,
+    client: &rdkafka::ClientConfig,
+    until_end: bool,
+    stop: &CancellationToken,
+) -> Result<Option<(String, Ends)>, TopologyError> {
+    let asking: BaseConsumer = client.create()?;
+    tokio::task::block_in_place(|| {
+        let cluster = loop {
+            if let Some(cluster) = asking.client().fetch_cluster_id(Duration::from_secs(2)) {
+                break cluster;
+            }
+            if stop.is_cancelled() {
+                return Ok(None);
+            }
+            tracing::warn!(brokers = config.kafka.brokers, "no Kafka broker answers, trying again; check kafka.brokers and the network");
+        };
+        let topics = &config.kafka.topics;
+        let ends = if until_end { end_offsets(&asking, topics) } else { Ok(Ends::new()) };
+        let ends = ends.map_err(|cause| TopologyError::Ends { topics: topics.clone(), cause })?;
+        Ok(Some((cluster, ends)))
+    })
+}
+
+/// Ends the run once the journals have reached `until`: those held here by what they report, the others by looking.
+async fn stop_at_the_ends(mut until: Ends, lanes: Lanes, stop: CancellationToken) {
+    if until.is_empty() {
+        return;
+    }
+    let mut tick = tokio::time::interval(Duration::from_millis(500));
+    while !until.is_empty() {
+        tick.tick().await;
+        let held = lanes.board.progress();
+        for (partition, end) in until.clone() {
+            let reached = match held.get(&partition) {
+                Some(progress) => progress.journal_end,
+                None => lanes.open(partition.clone()).await.ok().and_then(|opened| opened.end_offset()),
+            };
+            if reached >= Some(end) {
+                until.remove(&partition);
+            }
+        }
+    }
+    tracing::info!("every partition is consumed to the offset that it ended at when the run began");
+    stop.cancel();
+}
+
+/// One line a minute for people who read logs.
+async fn report_every_minute(metrics: Metrics) {
+    let mut minutes = tokio::time::interval(Duration::from_secs(60));
+    minutes.tick().await;
+    let (mut frames, mut faces) = (0, 0);
+    loop {
+        minutes.tick().await;
+        let (frames_now, faces_now) = (metrics.records.get(), metrics.faces.get());
+        tracing::info!(
+            frames_per_s = format!("{:.1}", (frames_now - frames) as f64 / 60.0),
+            faces = faces_now - faces,
+            partitions = metrics.partitions.get(),
+            lag_records = metrics.total_lag(),
+            "the last minute"
+        );
+        (frames, faces) = (frames_now, faces_now);
+    }
+}

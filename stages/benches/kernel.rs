@@ -1,0 +1,142 @@
+//! The kernel: one 1080p JPEG to faces with `YuNet` at 640x384, and its parts, on one core.
+//!
+//! In: a picture made here, and the library and model that set-up fetched (`ONNXRUNTIME` and `YUNET` name others). Out:
+//! criterion's figures, then the CPU times of parts and whole measured by turns, and the ratio of the whole to the sum of its parts.
+
+use std::hint::black_box;
+use std::path::PathBuf;
+
+use criterion::Criterion;
+use facestream_schemas::Size;
+use facestream_stages::decode::{Decode, Limits};
+use facestream_stages::detect::{Detector, Settings, YuNet, init_runtime};
+use rustix::time::{ClockId, clock_gettime};
+use turbojpeg::{Compressor, PixelFormat, Subsamp};
+
+const SIZE: Size = Size { w: 1920, h: 1080 };
+const SETTINGS: Settings = Settings { input: Size { w: 640, h: 384 }, score_threshold: 0.6, nms_iou: 0.3, min_face_px: 0.0 };
+const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
+/// Size of the JPEG in bytes: what a camera sends at a usual quality.
+const JPEG_BYTES: usize = 290_000;
+const ROUNDS: usize = 400;
+
+fn main() {
+    let (Some(library), Some(model)) =
+        (found("ONNXRUNTIME", "lib", "libonnxruntime.so"), found("YUNET", "models", "yunet_n_dynamic.onnx"))
+    else {
+        eprintln!("SKIPPED kernel: no ONNX Runtime library or YuNet model in the cache folder, run deploy/setup.sh");
+        return;
+    };
+    init_runtime(&library).expect("the library loads");
+    let mut decode = Decode::new(LIMITS, SETTINGS.input).expect("TurboJPEG starts");
+    let mut yunet = YuNet::load(&model, &SETTINGS).expect("the model loads");
+    let jpeg = camera_jpeg();
+
+    let mut criterion = Criterion::default().configure_from_args();
+    criterion.bench_function("decode", |bencher| bencher.iter(|| decode.decode(&jpeg).is_ok()));
+    let image = decode.decode(&jpeg).expect("the picture is whole");
+    criterion.bench_function("resize and convert", |bencher| bencher.iter(|| yunet.prepare(&image)));
+    let scale = yunet.prepare(&image);
+    criterion.bench_function("inference and postprocessing", |bencher| bencher.iter(|| yunet.infer(scale).is_ok()));
+    criterion.bench_function("whole", |bencher| bencher.iter(|| whole(&mut decode, &mut yunet, &jpeg)));
+    criterion.final_summary();
+    compare(&mut decode, &mut yunet, &jpeg);
+}
+
+fn whole(decode: &mut Decode, yunet: &mut YuNet, jpeg: &[u8]) -> usize {
+    let image = decode.decode(jpeg).expect("the picture is whole");
+    yunet.detect(&image).expect("inference works").len()
+}
+
+/// Each part alone and the whole by turns, so that what else the machine does hits all alike; medians of CPU time.
+fn compare(decode: &mut Decode, yunet: &mut YuNet, jpeg: &[u8]) {
+    let mut times: [Vec<f64>; 4] = Default::default();
+    for _ in 0..ROUNDS {
+        let decoding = second_time_ms(|| decode.decode(jpeg).map(|image| image.size).expect("the picture is whole"));
+        let image = decode.decode(jpeg).expect("the picture is whole");
+        let preparing = second_time_ms(|| yunet.prepare(&image));
+        let scale = yunet.prepare(&image);
+        let inferring = second_time_ms(|| yunet.infer(scale).expect("inference works"));
+        let all = second_time_ms(|| whole(decode, yunet, jpeg));
+        times.iter_mut().zip([decoding, preparing, inferring, all]).for_each(|(times, time)| times.push(time));
+    }
+    let [decode, resize, inference, whole] = times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    });
+    let sum = decode + resize + inference;
+    eprintln!("kernel, {} kB JPEG of {}x{}, medians of {ROUNDS} in ms of CPU time:", jpeg.len() / 1000, SIZE.w, SIZE.h);
+    eprintln!("  decode {decode:.2} + resize and convert {resize:.2} + inference and postprocessing {inference:.2} = {sum:.2}");
+    eprintln!("  whole {whole:.2}, {:.3} of the sum (target 1.05), {:.0} frames/s on one core", whole / sum, 1e3 / whole);
+}
+
+/// CPU milliseconds of the second of two runs, which finds caches and buffers as a steady stream would.
+fn second_time_ms<T>(mut run: impl FnMut() -> T) -> f64 {
+    let now = || {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
+    };
+    black_box(run());
+    let start = now();
+    black_box(run());
+    now() - start
+}
+
+/// A file that the environment names, or the first of that name in set-up's cache folder.
+fn found(variable: &str, folder: &str, name: &str) -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
+        return Some(path.into());
+    }
+    let cache = std::env::var_os("FACESTREAM_CACHE")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("XDG_CACHE_HOME").map(|cache| PathBuf::from(cache).join("facestream")))
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/facestream")))?;
+    let files = std::fs::read_dir(cache.join(folder)).ok()?;
+    files
+        .flatten()
+        .map(|file| file.path())
+        .find(|path| path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name)))
+}
+
+/// A picture with the spectrum of a natural one (noise whose strength falls with its frequency), compressed at the quality
+/// that comes nearest to [`JPEG_BYTES`].
+fn camera_jpeg() -> Vec<u8> {
+    let (width, height) = (SIZE.w as usize, SIZE.h as usize);
+    let pixels: Vec<u8> = (0..width * height).flat_map(|at| colour((at % width) as f32, (at / width) as f32)).collect();
+    let picture = turbojpeg::Image { pixels: pixels.as_slice(), width, pitch: width * 3, height, format: PixelFormat::RGB };
+    let mut compressor = Compressor::new().expect("TurboJPEG starts");
+    compressor.set_subsamp(Subsamp::Sub2x2).expect("4:2:0 exists");
+    let files = (30..=95).map(|quality| {
+        compressor.set_quality(quality).expect("a quality from 1 to 100");
+        compressor.compress_to_vec(picture).expect("the picture is valid")
+    });
+    files.min_by_key(|file| file.len().abs_diff(JPEG_BYTES)).expect("there are qualities")
+}
+
+fn colour(x: f32, y: f32) -> [u8; 3] {
+    let light = 120.0 + noise(x, y, 0);
+    let tint = noise(x / 4.0, y / 4.0, 1000) / 3.0;
+    [light + tint, light, light - tint].map(|channel| channel.clamp(0.0, 255.0) as u8)
+}
+
+/// Nine octaves of value noise, each of half the size and 0.6 of the strength of the one before.
+fn noise(x: f32, y: f32, seed: u32) -> f32 {
+    let octave = |octave: u32| {
+        let cell = 512.0 / f32::from(1_u16 << octave);
+        let (u, v) = (x / cell, y / cell);
+        let corner = |right: u32, down: u32| lattice(u as u32 + right, v as u32 + down, seed + octave);
+        let (across, down) = (u.fract(), v.fract());
+        let top = corner(0, 0) * (1.0 - across) + corner(1, 0) * across;
+        let bottom = corner(0, 1) * (1.0 - across) + corner(1, 1) * across;
+        (top * (1.0 - down) + bottom * down) * 80.0 * 0.6_f32.powi(octave as i32)
+    };
+    (0..9).map(octave).sum()
+}
+
+/// A fixed value from -1 to 1 for each lattice point.
+fn lattice(x: u32, y: u32, seed: u32) -> f32 {
+    let mut hash = x.wrapping_mul(0x9E37_79B1) ^ y.wrapping_mul(0x85EB_CA77) ^ seed.wrapping_mul(0xC2B2_AE3D);
+    hash = (hash ^ (hash >> 15)).wrapping_mul(0x2C1B_3C6D);
+    hash = (hash ^ (hash >> 12)).wrapping_mul(0x297A_2D39);
+    (hash ^ (hash >> 15)) as f32 / (u32::MAX as f32 / 2.0) - 1.0
+}

@@ -1,0 +1,12 @@
+//! What facestream does to frames, in flow order: decode, detect, restore order, aggregate, encode.
+//!
+//! Pure and synchronous: no Kafka, no threads, no clocks (time comes in as an argument), no metrics. Stages never see
+//! an offset except as a value that they carry.
+
+pub mod aggregate;
+pub mod decode;
+pub mod detect;
+pub mod encode;
+pub mod histogram;
+pub mod order;
+pub mod preprocess;
