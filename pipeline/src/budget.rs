@@ -106,7 +106,7 @@ mod tests {
         assert!(!budget.wait_for_room(41, Duration::from_millis(1)));
         let waiting = std::thread::spawn({
             let budget = budget.clone();
-            move || budget.wait_for_room(41, Duration::from_secs(60))
+            move || budget.wait_for_room(41, Duration::from_mins(1))
         });
         drop(first);
         assert!(waiting.join().unwrap());

@@ -32,7 +32,10 @@ pub struct Sight {
 /// Binds the address; an error names it.
 pub async fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(listen).await.map_err(|error| {
-        std::io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}; give another http.listen (port 0 takes a free one)"))
+        std::io::Error::new(
+            error.kind(),
+            format!("cannot listen on {listen}: {error}; give another http.listen (port 0 takes a free one)"),
+        )
     })
 }
 

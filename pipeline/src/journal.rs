@@ -9,7 +9,7 @@ pub mod log;
 pub mod publish;
 pub mod record;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 
@@ -252,9 +252,7 @@ fn data_files(partition: &Partition, header: &Header) -> Vec<DataFile> {
     let name = format!("{}-{}-{seq}-{first}-{end}.parquet", partition.topic, partition.number);
     let tables = header.unsealed.rows.iter();
     let folders = tables.flat_map(|(table, hours)| hours.iter().map(move |(hour, rows)| (*table, *hour, *rows)));
-    folders
-        .map(|(table, hour, rows)| DataFile { table, hour, path: format!("{}/{hour}/{name}", table.name()), rows })
-        .collect()
+    folders.map(|(table, hour, rows)| DataFile { table, hour, path: format!("{}/{hour}/{name}", table.name()), rows }).collect()
 }
 
 /// Creates the record; the header of the new head. Its `unsealed.bytes` only then include the record's own size: a seal by

@@ -32,7 +32,7 @@ pub fn end_offsets<C: rdkafka::consumer::ConsumerContext>(
         if let Some(error) = metadata.topics().iter().find_map(rdkafka::metadata::MetadataTopic::error) {
             return Err(KafkaError::MetadataFetch(error.into()));
         }
-        for found in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        for found in metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions) {
             let (_, high) = consumer.fetch_watermarks(topic, found.id(), ASK_TIMEOUT)?;
             ends.insert(Partition { topic: Arc::clone(&name), number: found.id() }, Offset(high));
         }

@@ -83,6 +83,7 @@ impl Lanes {
         let (rows, inbox) = mpsc::channel(INBOX);
         let (orders, control) = mpsc::channel(16);
         let id = self.board.enlist(&partition, start);
+        self.metrics.hold(&partition);
         let lane = Lane {
             shared: self.clone(),
             id,
@@ -260,7 +261,8 @@ impl Lane {
         if let Some(high) = position.high {
             let behind = (high.0 - self.collected.end().0).max(0);
             metrics.lag_records.with_label_values(labels).set(behind);
-            let age = self.collected.newest_record().filter(|_| behind > 0).map(|newest| journal::now().millis_since(newest) / 1e3);
+            let age =
+                self.collected.newest_record().filter(|_| behind > 0).map(|newest| journal::now().millis_since(newest) / 1e3);
             metrics.lag_seconds.with_label_values(labels).set(age.unwrap_or_default().max(0.0));
         }
         if let Some(watermark) = self.collected.low_watermark() {

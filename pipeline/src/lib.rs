@@ -5,12 +5,12 @@
 pub mod commands;
 pub mod topology;
 
-pub mod kafka;
-pub mod workers;
-pub mod lane;
-pub mod journal;
-pub mod store;
 pub mod http;
+pub mod journal;
+pub mod kafka;
+pub mod lane;
+pub mod store;
+pub mod workers;
 
 pub mod budget;
 pub mod config;

@@ -124,16 +124,22 @@ impl Metrics {
             late_frames: counter(r, "late_frames_total", "Frames too late for their window; they keep their row"),
             windows: counters(r, "windows_total", "Windows closed", "closed_by", closers()),
             partitions: gauge(r, "partitions_assigned", "Partitions that Kafka has assigned to this process"),
-            partitions_stopped: gauge(r, "partitions_stopped", "Partitions stopped by an error that needs a person; the log says which"),
+            partitions_stopped: gauge(
+                r,
+                "partitions_stopped",
+                "Partitions stopped by an error that needs a person; the log says which",
+            ),
             partitions_paused: gauge(r, "partitions_paused", "Partitions paused because a budget stays full"),
             rebalances: counters(r, "rebalanced_partitions_total", "Partitions that changed hands", "what", REBALANCES),
             lag_records: gauges(r, "lag_records", "Records that Kafka has beyond those with a row", partition),
             lag_seconds: {
-                let opts = Opts::new("lag_seconds", "Age of the newest record with a row while there are others beyond it, else 0");
+                let opts =
+                    Opts::new("lag_seconds", "Age of the newest record with a row while there are others beyond it, else 0");
                 registered(r, GaugeVec::new(opts, partition))
             },
             watermark_delay_seconds: {
-                let opts = Opts::new("watermark_delay_seconds", "Time that the lowest watermark of active sources trails the clock");
+                let opts =
+                    Opts::new("watermark_delay_seconds", "Time that the lowest watermark of active sources trails the clock");
                 registered(r, GaugeVec::new(opts, partition))
             },
             committed_offset: gauges(r, "committed_offset", "Offset committed to Kafka", partition),
@@ -144,11 +150,18 @@ impl Metrics {
             seals: counters(r, "seals_total", "Seals, by what made them due", "reason", SEAL_REASONS),
             files: counters(r, "files_total", "Parquet files published", "table", tables()),
             rows: counters(r, "rows_total", "Rows published", "table", tables()),
-            store_errors: counters(r, "store_errors_total", "Store operations that failed and were tried again", "operation", STORE_OPERATIONS),
+            store_errors: counters(
+                r,
+                "store_errors_total",
+                "Store operations that failed and were tried again",
+                "operation",
+                STORE_OPERATIONS,
+            ),
             store_up: gauge(r, "store_up", "1 if the last operation on the journal succeeded"),
             ready: gauge(r, "ready", "1 once the consumer group was joined"),
             last_append: {
-                let opts = Opts::new("last_append_timestamp_seconds", "Unix time of the last append with rows; 0 before the first");
+                let opts =
+                    Opts::new("last_append_timestamp_seconds", "Unix time of the last append with rows; 0 before the first");
                 registered(r, Gauge::with_opts(opts))
             },
             registry: registry.clone(),
@@ -161,7 +174,7 @@ impl Metrics {
     #[must_use]
     pub fn total_lag(&self) -> i64 {
         let series = self.lag_records.collect();
-        series.iter().flat_map(|family| family.get_metric()).map(|metric| metric.get_gauge().get_value() as i64).sum()
+        series.iter().flat_map(prometheus::proto::MetricFamily::get_metric).map(|metric| metric.get_gauge().get_value() as i64).sum()
     }
 
     /// Drops the series of a partition that was given up: another process reports it now.
@@ -173,6 +186,18 @@ impl Metrics {
         }
         for family in [&self.lag_seconds, &self.watermark_delay_seconds] {
             let _ = family.remove_label_values(labels);
+        }
+    }
+
+    /// Exports the series of a partition that is held from now on, at zero.
+    pub fn hold(&self, partition: &Partition) {
+        let number = partition.number.to_string();
+        let labels = &[&*partition.topic, &number];
+        for family in [&self.lag_records, &self.committed_offset] {
+            family.with_label_values(labels).set(0);
+        }
+        for family in [&self.lag_seconds, &self.watermark_delay_seconds] {
+            family.with_label_values(labels).set(0.0);
         }
     }
 

@@ -151,10 +151,10 @@ impl Place {
 
 /// Lays a square of RGBA pixels over the picture.
 fn blend(rgb: &mut [u8], size: Size, head: &[u8], place: Place) {
-    let side = place.side as usize;
-    for (row, line) in head.chunks_exact(side * 4).enumerate() {
+    let width = place.side as usize;
+    for (row, line) in head.chunks_exact(width * 4).enumerate() {
         let start = ((place.y as usize + row) * size.w as usize + place.x as usize) * 3;
-        for (pixel, over) in rgb[start..start + side * 3].chunks_exact_mut(3).zip(line.chunks_exact(4)) {
+        for (pixel, over) in rgb[start..start + width * 3].chunks_exact_mut(3).zip(line.chunks_exact(4)) {
             let alpha = u32::from(over[3]);
             for (below, above) in pixel.iter_mut().zip(over) {
                 *below = ((u32::from(*below) * (255 - alpha) + u32::from(*above) * alpha) / 255) as u8;

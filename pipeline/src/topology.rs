@@ -209,7 +209,12 @@ fn rolling(config: &Config) -> Rolling {
 }
 
 /// What was decided, for the log and for `/status`.
-fn decided(config: &Config, detector: &DetectorIdentity, workers: usize, listener: &tokio::net::TcpListener) -> serde_json::Value {
+fn decided(
+    config: &Config,
+    detector: &DetectorIdentity,
+    workers: usize,
+    listener: &tokio::net::TcpListener,
+) -> serde_json::Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "brokers": config.kafka.brokers,
@@ -260,7 +265,10 @@ fn ask_kafka(
             if stop.is_cancelled() {
                 return Ok(None);
             }
-            tracing::warn!(brokers = config.kafka.brokers, "no Kafka broker answers, trying again; check kafka.brokers and the network");
+            tracing::warn!(
+                brokers = config.kafka.brokers,
+                "no Kafka broker answers, trying again; check kafka.brokers and the network"
+            );
         };
         let topics = &config.kafka.topics;
         let ends = if until_end { end_offsets(&asking, topics) } else { Ok(Ends::new()) };
@@ -277,7 +285,8 @@ async fn stop_at_the_ends(mut until: Ends, lanes: Lanes, stop: CancellationToken
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     while !until.is_empty() {
         tick.tick().await;
-        let held = lanes.board.progress();
+        let (held, stopped) = (lanes.board.progress(), lanes.board.stopped());
+        until.retain(|partition, _| !stopped.contains(partition));
         for (partition, end) in until.clone() {
             let reached = match held.get(&partition) {
                 Some(progress) => progress.journal_end,
@@ -294,7 +303,7 @@ async fn stop_at_the_ends(mut until: Ends, lanes: Lanes, stop: CancellationToken
 
 /// One line a minute for people who read logs.
 async fn report_every_minute(metrics: Metrics) {
-    let mut minutes = tokio::time::interval(Duration::from_secs(60));
+    let mut minutes = tokio::time::interval(Duration::from_mins(1));
     minutes.tick().await;
     let (mut frames, mut faces) = (0, 0);
     loop {

@@ -192,7 +192,7 @@ pub fn sniff(bytes: &[u8]) -> Option<ImageFormat> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { max_bytes: 100, max_skew: Duration::from_secs(3_600) };
+    const LIMITS: Limits = Limits { max_bytes: 100, max_skew: Duration::from_hours(1) };
     const JPEG: &[u8] = &[0xFF, 0xD8, 0xFF, 0xE0, 1, 2, 3];
     const NOON: Micros = Micros(1_795_348_800_000_000);
 

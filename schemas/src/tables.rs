@@ -116,7 +116,7 @@ pub fn folder(meta: &FrameMeta, max_skew: std::time::Duration) -> Hour {
 struct Face<'a> {
     frame: &'a FrameRow,
     index: usize,
-    face: &'a Detection,
+    detection: &'a Detection,
 }
 
 /// `frames` rows as a batch.
@@ -158,7 +158,7 @@ pub fn frames_batch(rows: &[FrameRow]) -> RecordBatch {
 pub fn detections_batch(frames: &[FrameRow]) -> RecordBatch {
     let faces: Vec<_> = frames
         .iter()
-        .flat_map(|frame| frame.detections().iter().enumerate().map(move |(index, face)| Face { frame, index, face }))
+        .flat_map(|frame| frame.detections().iter().enumerate().map(move |(index, detection)| Face { frame, index, detection }))
         .collect();
     Columns::of(&faces)
         .text("kafka_topic", |r| &r.frame.meta.key.topic)
@@ -168,14 +168,14 @@ pub fn detections_batch(frames: &[FrameRow]) -> RecordBatch {
         .text("frame_id", |r| &r.frame.meta.frame_id)
         .text("source_id", |r| r.frame.meta.source_id.as_str())
         .time("capture_ts", |r| r.frame.meta.capture_ts)
-        .f32("bbox_x_px", |r| r.face.bbox.x)
-        .f32("bbox_y_px", |r| r.face.bbox.y)
-        .f32("bbox_w_px", |r| r.face.bbox.w)
-        .f32("bbox_h_px", |r| r.face.bbox.h)
-        .bool("truncated", |r| r.frame.image.is_some_and(|image| reaches_over(r.face, image)))
-        .opt_f32("score", |r| r.face.score)
-        .text("score_kind", |r| r.face.score_kind.as_str())
-        .points("landmarks_px", |r| r.face.landmarks.as_ref().map(<[f32; 10]>::as_slice))
+        .f32("bbox_x_px", |r| r.detection.bbox.x)
+        .f32("bbox_y_px", |r| r.detection.bbox.y)
+        .f32("bbox_w_px", |r| r.detection.bbox.w)
+        .f32("bbox_h_px", |r| r.detection.bbox.h)
+        .bool("truncated", |r| r.frame.image.is_some_and(|image| reaches_over(r.detection, image)))
+        .opt_f32("score", |r| r.detection.score)
+        .text("score_kind", |r| r.detection.score_kind.as_str())
+        .points("landmarks_px", |r| r.detection.landmarks.as_ref().map(<[f32; 10]>::as_slice))
         .opt_text("track_id", |_| None)
         .text("detector_id", |r| &r.frame.detector.detector_id)
         .opt_text("model_sha256", |r| r.frame.detector.model_sha256.as_deref())
@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_wild_clock_makes_no_folders() {
-        let hour = std::time::Duration::from_secs(3_600);
+        let hour = std::time::Duration::from_hours(1);
         let mut meta = row(0, Ok(vec![])).meta;
         meta.record_ts = Micros(1_795_348_800_000_000);
         meta.capture_ts = Micros(0);

@@ -105,6 +105,12 @@ impl Kafka {
         &self.brokers
     }
 
+    /// The broker's process id, for looking at `/proc`.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The end of the broker's log, for messages.
     #[must_use]
     pub fn log_tail(&self) -> String {

@@ -106,7 +106,7 @@ async fn stream(args: &Args, broker: &Broker, config: Config) -> anyhow::Result<
     let stopped = || pipeline.is_finished() || interrupted.is_cancelled();
 
     // The cameras wait for the pipeline, so that latencies are those of a stream and not of a start.
-    screen.until(|_| "joining the consumer group".to_owned(), || stopped() || metrics.ready.get() == 1).await;
+    screen.until(|_| "joining the group".to_owned(), || stopped() || metrics.ready.get() == 1).await;
     let cameras = Cameras::start(broker, args.cameras)?;
     let over = |for_so_long: Duration| args.length.0.is_some_and(|length| for_so_long >= length);
     let started = Instant::now();
@@ -232,7 +232,7 @@ fn config(broker: &Broker, folder: &Path, listen: SocketAddr) -> anyhow::Result<
     config.windows.idle_timeout = Duration::from_secs(3);
     config.http.listen = listen;
     // librdkafka warns of what a fresh broker takes a moment for.
-    config.log.level = "warn,librdkafka=error".to_owned();
+    config.log.level = "warn,librdkafka=error".into();
     config.log.format = LogFormat::Human;
     Ok(config)
 }
@@ -253,14 +253,14 @@ fn introduce(args: &Args, folder: &Path, listen: SocketAddr) -> anyhow::Result<(
 
 /// The report, and the verdict.
 fn conclude(sent: &Sent, folder: &Path) -> anyhow::Result<()> {
+    let total: u64 = sent.messages.iter().sum();
+    if total == 0 {
+        return say("No frame was sent: the demo ended before the first.");
+    }
     let written = Written::read(folder)?;
     say(&format!("{}\n", written.text(sent)))?;
     if let Some(complaint) = written.complaint(sent) {
         bail!("{complaint}");
-    }
-    let total: u64 = sent.messages.iter().sum();
-    if total == 0 {
-        return say("No frame was sent: the demo ended before the first.");
     }
     say(&format!(
         "Each of the {total} frames sent has exactly one row. In DuckDB (duckdb.org, or python3 -m pip install duckdb):\n\n{}\n\n\

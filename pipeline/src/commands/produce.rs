@@ -81,6 +81,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let sources = sources(args.source_id.as_deref(), args.cameras);
     let bar = progress(args, pictures.files.len() * sources.len());
     let sender = Sender::connect(&config, brokers, topic, bar.clone())?;
+    bar.reset(); // connecting is not part of the rate
     let stop = stop_on_signal()?;
     let is_stopped = || stop.load(Ordering::Relaxed);
     let mut run =
@@ -224,11 +225,15 @@ impl Run<'_> {
         let (delivered, failed) = (count(&deliveries.delivered), count(&deliveries.failed));
         let unreadable = self.unreadable + pictures.unreadable.len() as u64;
         let elapsed = self.bar.elapsed();
+        let cameras = match self.sources {
+            [only] => only.clone(),
+            several => format!("{} cameras", several.len()),
+        };
         eprintln!(
-            "{} frames ({}) of {} cameras delivered to {topic} in {:.1} s, {:.1} frames/s",
+            "{} frames ({}) of {} delivered to {topic} in {:.1} s, {:.1} frames/s",
             HumanCount(delivered),
             HumanBytes(count(&deliveries.delivered_bytes)),
-            self.sources.len(),
+            cameras,
             elapsed.as_secs_f64(),
             delivered as f64 / elapsed.as_secs_f64().max(0.001),
         );

@@ -11,8 +11,8 @@ use facestream_schemas::Partition;
 use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
-use super::record::{Record, Seq};
 use super::JournalError;
+use super::record::{Record, Seq};
 use crate::metrics::Metrics;
 use crate::store::{APPEND_TIMEOUT, Store};
 
@@ -41,7 +41,11 @@ impl Log {
     /// The log of `partition`; touches nothing yet.
     #[must_use]
     pub fn new(store: Store, partition: &Partition, metrics: Metrics) -> Self {
-        let folder = |parent: &str| Path::from_iter([parent, &partition.topic, &partition.number.to_string()].into_iter().flat_map(|part| part.split('/')));
+        let folder = |parent: &str| {
+            Path::from_iter(
+                [parent, &partition.topic, &partition.number.to_string()].into_iter().flat_map(|part| part.split('/')),
+            )
+        };
         Self { store, folder: folder("_journal"), staging: folder("_journal/staging"), metrics }
     }
 

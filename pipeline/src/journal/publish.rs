@@ -10,17 +10,17 @@ use std::time::Instant;
 
 use arrow::array::{BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
-use facestream_schemas::{Hour, Partition};
 use facestream_schemas::tables::Table;
+use facestream_schemas::{Hour, Partition};
 use facestream_stages::encode::{Encoder, ROW_GROUP_ROWS};
 use object_store::path::Path;
 use parquet::errors::ParquetError;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
+use super::JournalError;
 use super::log::{Log, backoff, pause};
 use super::record::{DataFile, Header, Seq};
-use super::JournalError;
 use crate::metrics::Metrics;
 use crate::store::Upload;
 

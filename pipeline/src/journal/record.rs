@@ -228,7 +228,9 @@ pub enum RecordError {
     #[error("the header is malformed: {0}")]
     Header(#[from] serde_json::Error),
     /// Written by a newer program.
-    #[error("format version {0} is newer than {FORMAT_VERSION}, the highest that this version of facestream reads; use a newer one")]
+    #[error(
+        "format version {0} is newer than {FORMAT_VERSION}, the highest that this version of facestream reads; use a newer one"
+    )]
     Newer(u32),
     /// A batch without rows of a known table.
     #[error("a batch holds no table that is known")]
@@ -245,19 +247,21 @@ fn stored(schema: &SchemaRef, table: Table, folders: &[Hour], rows: RecordBatch)
     let count = rows.num_rows();
     let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(folders.iter().map(|hour| hour.0)))];
     let rows: ArrayRef = Arc::new(StructArray::from(rows));
-    columns.extend(Table::ALL.into_iter().zip(&schema.fields()[1..]).map(|(other, field)| {
-        if other == table { Arc::clone(&rows) } else { new_null_array(field.data_type(), count) }
-    }));
+    columns.extend(
+        Table::ALL
+            .into_iter()
+            .zip(&schema.fields()[1..])
+            .map(|(other, field)| if other == table { Arc::clone(&rows) } else { new_null_array(field.data_type(), count) }),
+    );
     RecordBatch::try_new(Arc::clone(schema), columns)
 }
 
 fn unpack(batch: &RecordBatch) -> Result<(Table, Int64Array, RecordBatch), RecordError> {
     let column = |table: Table| batch.column_by_name(table.name()).filter(|column| column.null_count() == 0);
-    let (table, rows) = Table::ALL
-        .into_iter()
-        .find_map(|table| Some((table, column(table)?.as_struct_opt()?)))
-        .ok_or(RecordError::NoTable)?;
-    let hours = batch.column_by_name("hour").and_then(|hours| hours.as_primitive_opt::<Int64Type>()).ok_or(RecordError::NoTable)?;
+    let (table, rows) =
+        Table::ALL.into_iter().find_map(|table| Some((table, column(table)?.as_struct_opt()?))).ok_or(RecordError::NoTable)?;
+    let hours =
+        batch.column_by_name("hour").and_then(|hours| hours.as_primitive_opt::<Int64Type>()).ok_or(RecordError::NoTable)?;
     Ok((table, hours.clone(), RecordBatch::from(rows)))
 }
 

@@ -108,7 +108,7 @@ pub(crate) fn header(seq: Seq) -> Header {
 /// The window state after these rows.
 pub(crate) fn window_state(rows: &Rows) -> WindowState {
     let settings = WindowSettings {
-        length: Duration::from_secs(60),
+        length: Duration::from_mins(1),
         max_out_of_orderness: Duration::from_secs(2),
         idle_timeout: Duration::from_secs(30),
     };

@@ -97,7 +97,7 @@ async fn sealed_rows_become_visible_once_in_the_hour_folders_of_their_event_time
         let mut journal = take_over(&store).await;
         journal.append(batch(0..7, false)).await.unwrap();
         journal.append(batch(7..25, true)).await.unwrap();
-        assert_eq!(visible(&store, Table::Frames).await, [], "a seal alone shows nothing");
+        assert!(visible(&store, Table::Frames).await.is_empty(), "a seal alone shows nothing");
         journal.publish(&publisher()).await.unwrap();
         assert_published(&store, 0..25).await;
 
@@ -221,7 +221,8 @@ impl fmt::Display for Moody {
 #[async_trait]
 impl ObjectStore for Moody {
     async fn put_opts(&self, path: &Path, payload: PutPayload, opts: PutOptions) -> object_store::Result<PutResult> {
-        let answer = if opts.mode == PutMode::Create { self.answers.get(self.asked.fetch_add(1, Ordering::Relaxed)) } else { None };
+        let answer =
+            if opts.mode == PutMode::Create { self.answers.get(self.asked.fetch_add(1, Ordering::Relaxed)) } else { None };
         let error = || object_store::Error::Generic { store: "moody", source: "503".into() };
         match answer {
             None => self.inner.put_opts(path, payload, opts).await,
@@ -242,7 +243,10 @@ impl ObjectStore for Moody {
         self.inner.get_opts(path, options).await
     }
 
-    fn delete_stream(&self, paths: BoxStream<'static, object_store::Result<Path>>) -> BoxStream<'static, object_store::Result<Path>> {
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, object_store::Result<Path>>,
+    ) -> BoxStream<'static, object_store::Result<Path>> {
         self.inner.delete_stream(paths)
     }
 

@@ -25,7 +25,7 @@ const OPEN_AT_A_TIME: usize = 32;
 /// The longest that the rebalance callback waits for the store; what is not open by then is tried again from the poll loop.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// First and longest back-off of a partition whose lane ended.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
 
 /// The partitions that are held, and what makes lanes for them.
 #[derive(Debug)]
@@ -175,6 +175,7 @@ impl Assignment {
     pub(super) fn stop(&self, partition: &Partition, why: &dyn std::fmt::Display) {
         tracing::error!(%partition, "the partition is stopped, the others go on: {why}");
         self.lanes.metrics.partitions_stopped.inc();
+        self.lanes.board.stop(partition);
         self.held().insert(partition.clone(), Held::Stopped);
     }
 

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use facestream_schemas::envelope::{self, Limits, Record};
 use facestream_schemas::{Offset, Partition};
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::ClientConfig;
 use tokio_util::sync::CancellationToken;
 
 use super::ASK_TIMEOUT;
@@ -76,6 +76,9 @@ pub enum PollError {
     /// The journal must not be written.
     #[error(transparent)]
     Refused(#[from] JournalError),
+    /// Some partitions could not be consumed; the others were.
+    #[error("stopped at {0}, the others went on: the log says what has to be mended")]
+    Stopped(String),
     /// Kafka's client cannot go on.
     #[error("kafka: {0}")]
     Kafka(#[from] KafkaError),
@@ -101,7 +104,10 @@ impl Poller {
             polling.step()?;
         }
         polling.drain();
-        Ok(())
+        match self.lanes.board.stopped() {
+            stopped if stopped.is_empty() => Ok(()),
+            stopped => Err(PollError::Stopped(stopped.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))),
+        }
     }
 }
 
@@ -142,9 +148,9 @@ impl Polling<'_> {
         let offset = Offset(message.offset());
         let Some((topic, ticket)) = self.assignment.ticket(message.topic(), message.partition(), offset) else { return };
         let value = message.payload();
-        let headers = message.headers().map(|headers| {
-            headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect()
-        });
+        let headers = message
+            .headers()
+            .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect());
         let record = Record {
             topic,
             partition: message.partition(),
@@ -199,7 +205,11 @@ impl Polling<'_> {
             Ok(()) => {
                 self.paused = pause;
                 self.assignment.lanes.metrics.partitions_paused.set(if pause { bound.len() as i64 } else { 0 });
-                tracing::warn!(partitions = bound.len(), "{}", if pause { "memory budgets stay full, paused" } else { "resumed" });
+                tracing::warn!(
+                    partitions = bound.len(),
+                    "{}",
+                    if pause { "memory budgets stay full, paused" } else { "resumed" }
+                );
             }
             Err(error) => tracing::warn!("cannot pause or resume, trying again: {error}"),
         }
@@ -212,7 +222,8 @@ impl Polling<'_> {
     /// Lanes that ended, partitions that wait, and once a second where the consumer stands.
     fn look_after_lanes(&mut self) {
         for ended in self.assignment.lanes.board.take_ended() {
-            let is_current = matches!(self.assignment.held().get(&ended.partition), Some(Held::Bound(bound)) if bound.lane.id == ended.lane);
+            let is_current =
+                matches!(self.assignment.held().get(&ended.partition), Some(Held::Bound(bound)) if bound.lane.id == ended.lane);
             if !is_current {
                 continue;
             }
@@ -343,13 +354,20 @@ impl Polling<'_> {
         // Most of the time goes to finishing; what is complete by then is appended in the rest.
         let patience = self.poller.drain_timeout.mul_f64(0.7);
         let until_end = !self.poller.until.is_empty();
-        self.leave(started + patience, |bound| Leave { wait_for: bound, seal: self.poller.seal || until_end, close_windows: until_end });
+        self.leave(started + patience, |bound| Leave {
+            wait_for: bound,
+            seal: self.poller.seal || until_end,
+            close_windows: until_end,
+        });
         self.leave(started + self.poller.drain_timeout, |_| Leave { wait_for: 0, seal: false, close_windows: false });
         self.commit_appended(CommitMode::Sync);
         let left = self.partitions(|held| matches!(held, Held::Bound(_)));
         if !left.is_empty() {
             let names: Vec<_> = left.iter().map(ToString::to_string).collect();
-            tracing::warn!("run.drain_timeout is over: {} will be taken up again by the next run, nothing is lost", names.join(", "));
+            tracing::warn!(
+                "run.drain_timeout is over: {} will be taken up again by the next run, nothing is lost",
+                names.join(", ")
+            );
         }
         self.assignment.held().clear();
     }
@@ -368,12 +386,9 @@ impl Polling<'_> {
         while !asked.is_empty() && Instant::now() < deadline {
             // Messages that were on their way are dropped: they have no row and will be consumed again.
             let _ = self.consumer.poll(Duration::from_millis(20));
-            asked.retain_mut(|(partition, end)| match end.try_recv() {
-                Err(tokio::sync::oneshot::error::TryRecvError::Empty) => true,
-                _ => {
-                    self.assignment.held().remove(partition);
-                    false
-                }
+            asked.retain_mut(|(partition, end)| if let Err(tokio::sync::oneshot::error::TryRecvError::Empty) = end.try_recv() { true } else {
+                self.assignment.held().remove(partition);
+                false
             });
         }
     }

@@ -8,11 +8,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use facestream_schemas::{Offset, Partition};
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
-use rdkafka::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::assignment::{Assignment, Held, list, list_at};
@@ -88,12 +88,9 @@ impl Context {
         self.0.resumed.store(true, Ordering::Relaxed);
         let mut without = Vec::new();
         for (partition, start) in starts {
-            match start {
-                Some((opened, offset)) => self.0.bind(opened, offset),
-                None => {
-                    self.0.wait(partition.clone());
-                    without.push(partition);
-                }
+            if let Some((opened, offset)) = start { self.0.bind(opened, offset) } else {
+                self.0.wait(partition.clone());
+                without.push(partition);
             }
         }
         consumer.pause(&list(&without))

@@ -19,6 +19,7 @@ struct State {
     progress: BTreeMap<Partition, Progress>,
     to_commit: BTreeSet<Partition>,
     ended: Vec<Ended>,
+    stopped: BTreeSet<Partition>,
 }
 
 /// How far a partition is.
@@ -74,6 +75,18 @@ impl Board {
 
     pub(super) fn end(&self, lane: u64, partition: Partition, error: JournalError) {
         self.state().ended.push(Ended { lane, partition, error });
+    }
+
+    /// Notes that a partition has no lane until a person has mended what is wrong.
+    pub fn stop(&self, partition: &Partition) {
+        self.dismiss(partition);
+        self.state().stopped.insert(partition.clone());
+    }
+
+    /// Partitions that wait for a person.
+    #[must_use]
+    pub fn stopped(&self) -> BTreeSet<Partition> {
+        self.state().stopped.clone()
     }
 
     /// Forgets a partition that was given up.

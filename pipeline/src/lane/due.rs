@@ -112,7 +112,7 @@ mod tests {
     use crate::journal::samples;
 
     const ROLLING: Rolling =
-        Rolling { append_every: Duration::from_secs(10), roll_bytes: 1_000, roll_every: Duration::from_secs(3_600) };
+        Rolling { append_every: Duration::from_secs(10), roll_bytes: 1_000, roll_every: Duration::from_hours(1) };
     const HOUR_US: i64 = 3_600_000_000;
 
     fn quiet(head: &Header) -> Situation<'_> {
@@ -122,7 +122,7 @@ mod tests {
             pending_bytes: 0,
             has_rows: false,
             low_watermark: Some(Micros(HOUR_US / 2)),
-            since_append: Duration::from_secs(3_000),
+            since_append: Duration::from_mins(50),
             now: Micros(0),
             tight: true,
             at_the_end: true,

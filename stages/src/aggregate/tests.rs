@@ -158,10 +158,12 @@ fn a_changed_length_cuts_windows_that_do_not_overlap() {
     tested.add(&frame("a", 15, Some(0)), now);
     let settings = WindowSettings { length: Duration::from_secs(15), ..SETTINGS };
     let mut tested = Windows::new("t".into(), 0, settings, tested.state().clone(), now);
+    let mut closed = Vec::new();
     for second in [14, 16, 22, 31] {
-        tested.add(&frame("a", second, Some(0)), now);
+        closed.extend(tested.add(&frame("a", second, Some(0)), now).closed);
     }
-    let spans: Vec<_> = tested.close_all().iter().map(|row| (row.window_start.0 / SECOND, row.window_end.0 / SECOND)).collect();
+    closed.extend(tested.close_all());
+    let spans: Vec<_> = closed.iter().map(|row| (row.window_start.0 / SECOND, row.window_end.0 / SECOND)).collect();
     // 10..20 was open; 14 lies in it, 16 too; 22 opens what is left of 15..30; 31 the next whole one.
     assert_eq!(spans, [(10, 20), (20, 30), (30, 45)]);
 }

@@ -1,5 +1,6 @@
 //! What the tests of several detectors share: where set-up put model and library, and a picture with a known face.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use facestream_schemas::{Bbox, Size};
@@ -43,7 +44,12 @@ pub(super) fn model(test: &str, name: &str) -> Option<PathBuf> {
 }
 
 fn skipped(test: &str, missing: &Path) -> Option<PathBuf> {
-    eprintln!("SKIPPED {test}: there is no {} (deploy/setup.sh fetches it where it can)", missing.display());
+    // Not eprintln: the test harness would swallow it.
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIPPED {test}: there is no {} (deploy/setup.sh fetches it where it can)",
+        missing.display()
+    );
     None
 }
 

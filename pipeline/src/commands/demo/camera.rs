@@ -59,7 +59,7 @@ impl Camera {
         if !self.breaks || self.sent % BROKEN_EVERY != BROKEN_EVERY - 1 {
             return take;
         }
-        let payload = if self.sent / BROKEN_EVERY % 2 == 0 {
+        let payload = if (self.sent / BROKEN_EVERY).is_multiple_of(2) {
             take.payload.slice(..take.payload.len() / 2)
         } else {
             Bytes::from_static(b"camera restarting, please stand by")

@@ -175,3 +175,24 @@ fn aligned(mut grid: Grid) -> String {
 fn count(number: u64) -> String {
     HumanCount(number).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_row_for_each_message_sent_is_without_complaint() {
+        let sent = Sent { cameras: Vec::new(), messages: vec![2, 0, 1] };
+        let complaint = |messages: &[(i64, i64)], doubled| {
+            Written { messages: messages.iter().copied().collect(), doubled, ..Written::default() }.complaint(&sent)
+        };
+        let all = [(0, 0), (0, 1), (2, 0)];
+        assert_eq!(complaint(&all, 0), None);
+        let lost = complaint(&all[1..], 0).unwrap();
+        assert!(lost.starts_with("1 of 3 frames sent have no row (the first: partition 0, offset 0), 0 have more"), "{lost}");
+        let doubled = complaint(&all, 2).unwrap();
+        assert!(doubled.starts_with("0 of 3 frames sent have no row, 2 have more than one, 0 rows"), "{doubled}");
+        let unknown = complaint(&[(0, 0), (0, 1), (2, 0), (1, 0)], 0).unwrap();
+        assert!(unknown.ends_with("1 rows belong to no frame sent"), "{unknown}");
+    }
+}

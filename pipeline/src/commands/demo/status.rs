@@ -81,7 +81,7 @@ impl Status {
 fn line(reading: &Reading, rate: f64) -> String {
     let p99 = quantile(&reading.latency, 0.99).map_or_else(|| "-".to_owned(), |seconds| format!("{:.0} ms", seconds * 1000.0));
     let Reading { frames, faces, lag, .. } = reading;
-    format!("{rate:.1} frames/s  {frames} frames  {faces} faces  lag {lag} frames  e2e p99 {p99}")
+    format!("{rate:.1} frames/s  {frames} frames  {faces} faces  lag {lag}  e2e p99 {p99}")
 }
 
 /// The quantile of a cumulative histogram, linear within its bucket as Prometheus's `histogram_quantile` has it; `None` when it is empty.
@@ -118,6 +118,6 @@ mod tests {
     #[test]
     fn the_line_names_every_number() {
         let reading = Reading { frames: 640, faces: 1234, lag: 7, latency: vec![(0.1, 100), (0.2, 100)] };
-        assert_eq!(line(&reading, 31.96), "32.0 frames/s  640 frames  1234 faces  lag 7 frames  e2e p99 99 ms");
+        assert_eq!(line(&reading, 31.96), "32.0 frames/s  640 frames  1234 faces  lag 7  e2e p99 99 ms");
     }
 }

@@ -1,0 +1,106 @@
+//! What the documents and the dashboard say is so: the README's commands and queries work, each metric that is named is exported.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use facestream::scene::Scene;
+use facestream_schemas::{Partition, Size};
+use facestream_tests::{Duck, Facestream, Kafka, scratch};
+
+use crate::{LONG, file_url};
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn photos_that_are_produced_come_out_of_the_readmes_queries() {
+    let kafka = Kafka::shared();
+    let topic = kafka.topic("photos", 2);
+    let folder = scratch();
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).expect("a folder");
+    let scene = Scene::new(0, Size { w: 640, h: 360 });
+    let mut faces = 0;
+    for n in 0..6 {
+        let picture = scene.picture(n * 30);
+        faces += picture.faces.len();
+        fs::write(photos.join(format!("{n}.jpg")), picture.jpeg).expect("writing");
+    }
+    fs::write(photos.join("notes.txt"), "not an image").expect("writing");
+    let sent = Facestream::command(folder.path(), &["produce", "--brokers", kafka.brokers(), "--topic", &topic, "photos"], LONG);
+    assert_eq!(sent.code, Some(0), "{}", sent.output);
+
+    // The README's queries name the store's folder `faces`.
+    let config = Facestream::config(kafka, &topic, "photos", &file_url(&folder.path().join("faces")));
+    let finished = Facestream::run(&config, &["--until-end"]).wait_exit(LONG);
+    assert_eq!(finished.code, Some(0), "{}", finished.output);
+    let duck = Duck::in_folder(folder.path());
+    let readme = read("README.md");
+    let queries: Vec<_> = readme.split("```sql").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(queries.len() >= 2, "the README shows how to query");
+    for query in queries.iter().flat_map(|block| block.split(';')).filter(|query| !query.trim().is_empty()) {
+        assert!(!duck.rows(query).is_empty(), "{query}");
+    }
+    assert_eq!(duck.value("SELECT count(*) FROM 'faces/frames/**/*.parquet'"), 6);
+    assert_eq!(duck.value("SELECT count(*) FROM 'faces/detections/**/*.parquet'"), faces);
+}
+
+/// Words that begin like a metric of ours.
+fn metrics_named_in(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("facestream_"));
+    words.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_metric_that_dashboard_and_documents_name_is_exported() {
+    let metrics = facestream::metrics::Metrics::new();
+    metrics.hold(&Partition { topic: "frames".into(), number: 0 });
+    metrics.build_info.with_label_values(&["", "", ""]).set(1);
+    let page = metrics.render();
+    let exported: BTreeSet<_> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let named: Vec<_> = ["deploy/grafana/facestream.json", "README.md", "deploy/prometheus/prometheus.yaml"]
+        .into_iter()
+        .flat_map(|path| metrics_named_in(&read(path)).into_iter().map(move |metric| (path, metric)))
+        .collect();
+    assert!(named.iter().any(|(path, _)| path.contains("grafana")), "the dashboard names metrics");
+    for (path, metric) in named {
+        let known =
+            ["", "_bucket", "_count", "_sum"].iter().any(|part| exported.contains(metric.strip_suffix(part).unwrap_or("")));
+        assert!(known, "{path} names {metric}, which is not exported");
+    }
+}
+
+/// `kafka` and `journal` never import each other, and the imports of `pipeline` run one way.
+#[test]
+fn imports_run_one_way() {
+    let forbidden = [
+        ("kafka", vec!["commands", "topology", "journal::log", "journal::record", "journal::publish", "http"]),
+        ("journal", vec!["kafka", "lane", "commands", "topology", "workers", "http"]),
+        ("lane", vec!["kafka", "commands", "topology", "workers", "http"]),
+        ("workers", vec!["kafka", "commands", "topology", "http"]),
+        ("http", vec!["kafka", "commands", "topology", "journal"]),
+        ("store", vec!["kafka", "commands", "topology", "journal", "lane", "workers", "http"]),
+        ("metrics", vec!["kafka", "commands", "topology", "journal", "lane", "workers", "http", "store"]),
+        ("config", vec!["kafka", "commands", "topology", "journal", "lane", "workers", "http", "store", "metrics"]),
+        ("topology", vec!["commands"]),
+    ];
+    for (module, others) in forbidden {
+        let root = workspace().join("pipeline/src");
+        let mut files = vec![root.join(format!("{module}.rs"))];
+        let inside = fs::read_dir(root.join(module)).into_iter().flatten().flatten().map(|entry| entry.path());
+        files.extend(inside.filter(|path| path.extension().is_some_and(|ext| ext == "rs") && !path.ends_with("tests.rs")));
+        for file in files {
+            let code = fs::read_to_string(&file).expect("a source file");
+            let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            for other in &others {
+                assert!(!code.contains(&format!("crate::{other}")), "{} imports crate::{other}", file.display());
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What facestream promises, held against a real Kafka broker, real stores and an independent reader, one test a promise.
+#![allow(clippy::float_cmp, reason = "counters are whole numbers")]
+
+mod content;
+mod demo;
+mod documents;
+mod errors;
+mod lifecycle;
+mod pressure;
+mod scale;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use facestream::scene::Scene;
+use facestream_schemas::Size;
+use facestream_tests::{Duck, Kafka, Record};
+use toml::{Table, Value};
+
+/// Longer than anything takes on a busy machine; only a hang gets there.
+pub const LONG: Duration = Duration::from_mins(4);
+/// A small picture, for tests that are not about faces.
+pub const SMALL: Size = Size { w: 320, h: 192 };
+
+/// `file://` address of a folder.
+#[must_use] 
+pub fn file_url(folder: &Path) -> String {
+    format!("file://{}", folder.display())
+}
+
+/// Sets one value of a configuration.
+pub fn set(config: &mut Table, section: &str, key: &str, value: impl Into<Value>) {
+    let section = config.entry(section).or_insert_with(|| Table::new().into());
+    section.as_table_mut().expect("a section").insert(key.to_owned(), value.into());
+}
+
+/// `count` small pictures of two cameras over `partitions`, in turn.
+#[must_use] 
+pub fn pictures(count: usize, partitions: usize) -> Vec<Record> {
+    let scenes = [Scene::new(0, SMALL), Scene::new(1, SMALL)];
+    let jpegs: Vec<_> = (0..8).map(|n| scenes[n % 2].picture(n as u64 * 10).jpeg).collect();
+    (0..count)
+        .map(|n| Record {
+            partition: (n % partitions) as i32,
+            key: Some(format!("camera-{}", n % 2).into_bytes()),
+            payload: Some(jpegs[n % jpegs.len()].clone()),
+            ..Record::default()
+        })
+        .collect()
+}
+
+/// Every offset that Kafka has is in `frames` exactly once, counted by DuckDB.
+pub fn assert_exactly_once(kafka: &Kafka, topic: &str, folder: &Path) {
+    let sql =
+        "SELECT kafka_partition AS p, kafka_offset AS o, count(*) AS n FROM 'frames/**/*.parquet' GROUP BY ALL ORDER BY ALL";
+    let mut found: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    for row in Duck::in_folder(folder).rows(sql) {
+        let number = |key: &str| row[key].as_i64().expect("a number");
+        assert_eq!(number("n"), 1, "offset {} of partition {} is there more than once", number("o"), number("p"));
+        found.entry(number("p")).or_default().push(number("o"));
+    }
+    let expected = kafka.ends(topic).into_iter().filter(|(_, (low, high))| low < high);
+    let expected: BTreeMap<i64, Vec<i64>> = expected.map(|(p, (low, high))| (i64::from(p), (low..high).collect())).collect();
+    assert_eq!(found, expected);
+}
