@@ -3,7 +3,6 @@
 //! In: requests. Out: `/metrics` (Prometheus text), `/livez` (green as long as the process runs), `/readyz` (joined the group and
 //! the journal reachable), `/status` (JSON). Invariant: a probe never waits for Kafka or the store.
 
-use std::future::Future;
 use std::net::SocketAddr;
 
 use axum::Json;
@@ -39,8 +38,8 @@ pub async fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
     })
 }
 
-/// Serves until `stop`.
-pub async fn serve(listener: TcpListener, sight: Sight, stop: impl Future<Output = ()> + Send + 'static) {
+/// Serves for as long as it is polled.
+pub async fn serve(listener: TcpListener, sight: Sight) {
     let routes = Router::new()
         .route("/", get(index))
         .route("/metrics", get(metrics))
@@ -48,7 +47,7 @@ pub async fn serve(listener: TcpListener, sight: Sight, stop: impl Future<Output
         .route("/readyz", get(ready))
         .route("/status", get(status))
         .with_state(sight);
-    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop).await {
+    if let Err(error) = axum::serve(listener, routes).await {
         tracing::error!("the http server ended: {error}");
     }
 }

@@ -14,12 +14,13 @@ pub(crate) mod samples;
 mod tests;
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use facestream_schemas::{Hour, Micros, Offset, Partition};
 use facestream_stages::aggregate::WindowState;
 use uuid::Uuid;
 
+use crate::clock::now;
 use log::{Log, Outcome};
 use publish::Publisher;
 use record::{DataFile, FORMAT_VERSION, Header, Record, RecordError, Rows, Seq, Unsealed};
@@ -269,11 +270,4 @@ async fn create(log: &Log, mut header: Header, rows: &Rows) -> Result<Header, Jo
             Ok(header)
         }
     }
-}
-
-/// Processing time.
-#[must_use]
-pub fn now() -> Micros {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Micros::saturating(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
 }

@@ -1,7 +1,7 @@
 //! Kafka: one thread polls a consumer and binds each message to the lane of its partition.
 //!
 //! In flow order: [`client`] sets librdkafka up, the poll thread ([`consumer`]) takes messages while there is room, and the
-//! rebalance callback ([`rebalance`]) opens and gives up partitions ([`assignment`] keeps them). The journal is unknown here:
+//! rebalance callback (`rebalance`) opens and gives up partitions (`assignment` keeps them). The journal is unknown here:
 //! lanes are asked where to go on, and tell what may be committed.
 
 mod assignment;

@@ -24,13 +24,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+pub use crate::journal::{JournalError, Opened};
 pub use board::{Board, Ended, Progress};
 pub use due::Rolling;
 
 use crate::budget::Budget;
+use crate::clock::now;
 use crate::journal::log::Log;
 use crate::journal::publish::Publisher;
-use crate::journal::{self, Journal, JournalError, Opened, Writer};
+use crate::journal::{Journal, Writer};
 use crate::metrics::Metrics;
 use crate::store::Store;
 use collect::Collected;
@@ -261,12 +263,11 @@ impl Lane {
         if let Some(high) = position.high {
             let behind = (high.0 - self.collected.end().0).max(0);
             metrics.lag_records.with_label_values(labels).set(behind);
-            let age =
-                self.collected.newest_record().filter(|_| behind > 0).map(|newest| journal::now().millis_since(newest) / 1e3);
+            let age = self.collected.newest_record().filter(|_| behind > 0).map(|newest| now().millis_since(newest) / 1e3);
             metrics.lag_seconds.with_label_values(labels).set(age.unwrap_or_default().max(0.0));
         }
         if let Some(watermark) = self.collected.low_watermark() {
-            let delay = journal::now().millis_since(watermark) / 1e3;
+            let delay = now().millis_since(watermark) / 1e3;
             metrics.watermark_delay_seconds.with_label_values(labels).set(delay);
         }
     }
@@ -293,7 +294,7 @@ impl Lane {
                 has_rows: self.collected.has_rows(),
                 low_watermark: self.collected.low_watermark(),
                 since_append: self.last_append.elapsed(),
-                now: journal::now(),
+                now: now(),
                 tight: self.shared.pending_rows.is_tight(),
                 at_the_end: self.collected.is_at_the_end(),
             },
@@ -311,9 +312,11 @@ impl Lane {
             journal.append(batch).await?;
             drop(permit);
             shared.board.appended(id, &partition, journal.head().end_offset, !captured.is_empty());
-            let now = journal::now();
+            let now = now();
             let appended = metrics.e2e_seconds.with_label_values(&["appended"]);
-            captured.iter().for_each(|captured| appended.observe((now.millis_since(*captured) / 1e3).max(0.0)));
+            for captured in &captured {
+                appended.observe((now.millis_since(*captured) / 1e3).max(0.0));
+            }
             if !captured.is_empty() {
                 metrics.last_append.set(now.0 as f64 / 1e6);
             }

@@ -13,6 +13,7 @@ pub mod store;
 pub mod workers;
 
 pub mod budget;
+pub mod clock;
 pub mod config;
 pub mod logging;
 pub mod metrics;

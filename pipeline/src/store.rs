@@ -17,7 +17,7 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, ObjectStoreScheme, RetryConfig};
+use object_store::{ObjectStore, ObjectStoreExt, ObjectStoreScheme, RetryConfig};
 use url::Url;
 
 pub use probe::{ProbeError, probe_create_only};
@@ -161,9 +161,9 @@ fn prefixed(store: Arc<dyn ObjectStore>, prefix: Path) -> Arc<dyn ObjectStore> {
 fn remote(scheme: &ObjectStoreScheme, config: &config::Store, retry: RetryConfig) -> Result<Arc<dyn ObjectStore>, StoreError> {
     macro_rules! client {
         ($builder:ty) => {{
-            let client = ClientOptions::new().with_timeout(APPEND_TIMEOUT);
-            let mut builder = <$builder>::from_env().with_url(&config.url).with_client_options(client).with_retry(retry);
-            for (key, value) in config.options.iter() {
+            let mut builder = <$builder>::from_env().with_url(&config.url).with_retry(retry);
+            let timeout = ("timeout".to_owned(), format!("{}s", APPEND_TIMEOUT.as_secs()));
+            for (key, value) in std::iter::once((&timeout.0, &timeout.1)).chain(config.options.iter()) {
                 let key = key.to_ascii_lowercase();
                 let Ok(known) = key.parse() else { return Err(StoreError::Option { key, url: config.url.clone() }) };
                 builder = builder.with_config(known, value);

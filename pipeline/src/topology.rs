@@ -90,7 +90,7 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
 
     let sight = Sight { metrics: metrics.clone(), board: board.clone(), decided: decided(config, &detector, workers, &listener) };
     announce(&sight, &detector);
-    let served = tokio::spawn(http::serve(listener, sight, stop.clone().cancelled_owned()));
+    let served = tokio::spawn(http::serve(listener, sight));
 
     // Where frames come from.
     let client = client::consumer(&config.kafka);
@@ -134,15 +134,14 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
         drain_timeout: config.run.drain_timeout,
         seal: config.parquet.seal_on_shutdown,
     };
-    let polled = poll_to_the_end(poller).await;
+    let ended = poll_to_the_end(poller).await;
 
     // With the poll thread's end of the channel gone the workers end, too.
     ends.abort();
     minutes.abort();
-    stop.cancel();
-    let _ = served.await;
+    served.abort();
     tokio::task::block_in_place(|| workers.into_iter().for_each(|worker| drop(worker.join())));
-    polled
+    ended
 }
 
 async fn poll_to_the_end(poller: Poller) -> Result<(), TopologyError> {

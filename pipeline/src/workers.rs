@@ -17,7 +17,7 @@ use facestream_stages::decode::{Decode, Limits};
 use facestream_stages::detect::{self, Detector, Settings};
 
 use crate::budget::Permit;
-use crate::journal::now;
+use crate::clock::now;
 use crate::lane::Ticket;
 use crate::metrics::Metrics;
 

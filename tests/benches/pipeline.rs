@@ -5,7 +5,7 @@
 //! beside its target. Invariant: what is compared was measured by turns, in CPU time; speed is printed and never asserted.
 
 use std::hint::black_box;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -43,8 +43,7 @@ fn main() {
     let kafka = Kafka::start();
     let topic = bare.produce(&kafka, frames);
     eprintln!(
-        "\npipeline: {} of {}x{}, {:.0} kB on average, {PARTITIONS} partitions, {}, {WORKERS} workers on {} cores",
-        frames,
+        "\npipeline: {frames} frames of {}x{}, {:.0} kB on average, {PARTITIONS} partitions, {}, {WORKERS} workers, {} cores",
         SIZE.w,
         SIZE.h,
         bare.mean_bytes() / 1e3,
@@ -101,7 +100,7 @@ fn start(kafka: &Kafka, topic: &str, rounds: usize) {
         let mut running = Facestream::run(&config(kafka, topic, folder.path()), &[]);
         running.wait_until("/livez", LONG, |own| own.get("/livez"));
         let loaded = started.elapsed().as_secs_f64();
-        running.wait_ready();
+        running.wait_metric("facestream_rebalanced_partitions_total", &[("what", "assigned")], LONG, |assigned| assigned > 0.0);
         let joined = started.elapsed().as_secs_f64();
         running.wait_metric("facestream_frames_total", &[("status", "ok")], LONG, |frames| frames > 0.0);
         let first = started.elapsed().as_secs_f64();
@@ -131,7 +130,7 @@ fn peak_memory(bare: &Bare, kafka: &Kafka, backlog: usize) {
 
 /// Decode + detect with nothing around it, and the pictures that the pipeline gets, too.
 struct Bare {
-    model: std::path::PathBuf,
+    model: PathBuf,
     settings: Settings,
     limits: Limits,
     /// In the order in which they are sent.
@@ -141,8 +140,8 @@ struct Bare {
 impl Bare {
     fn new(pictures: Vec<Vec<u8>>) -> Bare {
         let folders = Folders::from_env().expect("a cache folder");
-        let found = |error| panic!("{error}");
-        detect::init_runtime(&folders.runtime_library().unwrap_or_else(found)).expect("ONNX Runtime loads");
+        let library = folders.runtime_library().unwrap_or_else(|error| panic!("{error}"));
+        detect::init_runtime(&library).unwrap_or_else(|error| panic!("{error}"));
         let Config { detector, envelope, .. } = Config::default();
         let settings = Settings {
             input: detector.input,

@@ -93,7 +93,7 @@ impl Loading {
 
     /// Text from the environment or a flag is read as TOML where the default is not text, and as it is where that fails.
     fn take_leaf(&mut self, path: &[String], value: &Value) -> Result<(), String> {
-        let default = path.iter().fold(&self.tree, |tree, name| &tree[name]);
+        let default = self.schema.default(path);
         let typed = match value {
             Value::String(text) if !default.is_string() => text.parse::<toml::Value>().ok(),
             _ => None,

@@ -39,6 +39,11 @@ impl Schema {
         }
     }
 
+    /// The default of the key at `path`.
+    pub(super) fn default(&self, path: &[String]) -> &Value {
+        path.iter().fold(&self.0, |tree, name| &tree[name.as_str()])
+    }
+
     /// Whether `key` is a section or a free map.
     pub(super) fn is_section(&self, key: &str) -> bool {
         key.split('.').try_fold(&self.0, |value, name| value.get(name)).is_some_and(Value::is_object)

@@ -41,11 +41,8 @@ impl Log {
     /// The log of `partition`; touches nothing yet.
     #[must_use]
     pub fn new(store: Store, partition: &Partition, metrics: Metrics) -> Self {
-        let folder = |parent: &str| {
-            Path::from_iter(
-                [parent, &partition.topic, &partition.number.to_string()].into_iter().flat_map(|part| part.split('/')),
-            )
-        };
+        let number = partition.number.to_string();
+        let folder = |parent: &str| Path::from(parent).join(&*partition.topic).join(number.as_str());
         Self { store, folder: folder("_journal"), staging: folder("_journal/staging"), metrics }
     }
 
@@ -146,7 +143,11 @@ impl Log {
 
     async fn get(&self, seq: Seq) -> Result<Option<Bytes>, Error> {
         match self.store.files.get(&self.path(seq)).await {
-            Ok(found) => found.bytes().await.map(Some),
+            Ok(found) => {
+                let bytes = found.bytes().await?;
+                self.metrics.store_up.set(1);
+                Ok(Some(bytes))
+            }
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }

@@ -17,13 +17,10 @@ use rdkafka::error::{KafkaError, KafkaResult};
 
 use super::ASK_TIMEOUT;
 use crate::config::Start;
-use crate::journal::{JournalError, Opened};
-use crate::lane::{LaneHandle, Lanes, Ticket};
+use crate::lane::{JournalError, LaneHandle, Lanes, Opened, Ticket};
 
 /// Journals that are opened at a time.
 const OPEN_AT_A_TIME: usize = 32;
-/// The longest that the rebalance callback waits for the store; what is not open by then is tried again from the poll loop.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// First and longest back-off of a partition whose lane ended.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
 
@@ -59,7 +56,7 @@ pub(super) enum Held {
 pub(super) struct Bound {
     pub(super) lane: LaneHandle,
     /// Messages bound so far: the number of the next one.
-    pub(super) bound: u64,
+    pub(super) messages: u64,
     /// The next offset that is expected, or any beyond it.
     pub(super) next: Offset,
     /// Fenced this often in a row before.
@@ -83,13 +80,13 @@ impl Assignment {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens journals, 32 at a time. An error is `None`: to be tried again.
-    pub(super) fn open(&self, partitions: Vec<Partition>) -> Vec<(Partition, Option<Opened>)> {
+    /// Opens journals, 32 at a time, each within `limit`. An error is `None`: to be tried again.
+    pub(super) fn open(&self, partitions: &[Partition], limit: Duration) -> Vec<(Partition, Option<Opened>)> {
         let open = |partition: Partition| async move {
-            let opened = tokio::time::timeout(OPEN_TIMEOUT, self.lanes.open(partition.clone())).await;
+            let opened = tokio::time::timeout(limit, self.lanes.open(partition.clone())).await;
             (partition, opened)
         };
-        let all = futures::stream::iter(partitions).map(open).buffered(OPEN_AT_A_TIME).collect::<Vec<_>>();
+        let all = futures::stream::iter(partitions.to_vec()).map(open).buffered(OPEN_AT_A_TIME).collect::<Vec<_>>();
         let results = self.lanes.runtime.block_on(all);
         let usable = |(partition, opened): (Partition, Result<Result<Opened, JournalError>, _>)| match opened {
             Ok(Ok(opened)) => (partition, Some(opened)),
@@ -98,7 +95,7 @@ impl Assignment {
                 (partition, None)
             }
             Err(_) => {
-                tracing::warn!(%partition, "the journal did not open within {OPEN_TIMEOUT:?}, trying again");
+                tracing::warn!(%partition, "the journal did not open within {limit:?}, trying again");
                 (partition, None)
             }
         };
@@ -133,7 +130,7 @@ impl Assignment {
         };
         let until = self.until.get(&partition).copied();
         let lane = self.lanes.start(opened, start, until);
-        self.held().insert(partition, Held::Bound(Bound { lane, bound: 0, next: start, attempts }));
+        self.held().insert(partition, Held::Bound(Bound { lane, messages: 0, next: start, attempts }));
     }
 
     /// Puts the partition among those that wait for their journal, longer each time.
@@ -174,8 +171,8 @@ impl Assignment {
     /// Stops one partition until a person has mended what is wrong; the others go on.
     pub(super) fn stop(&self, partition: &Partition, why: &dyn std::fmt::Display) {
         tracing::error!(%partition, "the partition is stopped, the others go on: {why}");
-        self.lanes.metrics.partitions_stopped.inc();
         self.lanes.board.stop(partition);
+        self.lanes.metrics.partitions_stopped.set(self.lanes.board.stopped().len() as i64);
         self.held().insert(partition.clone(), Held::Stopped);
     }
 
@@ -188,8 +185,8 @@ impl Assignment {
         if beyond || offset < bound.next {
             return None;
         }
-        let ticket = bound.lane.ticket(bound.bound);
-        bound.bound += 1;
+        let ticket = bound.lane.ticket(bound.messages);
+        bound.messages += 1;
         bound.next = offset.next();
         Some((Arc::clone(&partition.topic), ticket))
     }

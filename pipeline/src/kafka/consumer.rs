@@ -21,13 +21,15 @@ use super::ASK_TIMEOUT;
 use super::assignment::{Assignment, Held, list, list_at};
 use super::rebalance::Context;
 use crate::budget::Budget;
+use crate::clock::now;
 use crate::config::Start;
-use crate::journal::{JournalError, now};
-use crate::lane::{Lanes, Leave, Position};
+use crate::lane::{JournalError, Lanes, Leave, Position};
 use crate::workers::Job;
 
 /// The longest wait for a message, and thus for everything else that the thread does.
 const POLL: Duration = Duration::from_millis(100);
+/// The longest wait for a journal that did not open at once.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest wait for room in a budget before the consumer is looked after again.
 const ROOM: Duration = Duration::from_secs(1);
 /// Budgets full for this long (the store is out, say): partitions are paused, which throws the prefetch away but lets the
@@ -126,7 +128,9 @@ impl Polling<'_> {
         if let Some(error) = self.assignment.refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error.into());
         }
-        self.paused &= !self.assignment.resumed.swap(false, Ordering::Relaxed);
+        if self.assignment.resumed.swap(false, Ordering::Relaxed) && self.paused {
+            self.pause(false);
+        }
         self.look_after_lanes();
         if self.commit.elapsed() >= COMMIT_EVERY {
             self.commit = Instant::now();
@@ -238,7 +242,9 @@ impl Polling<'_> {
                 self.assignment.refuse(&ended.partition, ended.error);
             }
         }
-        for partition in self.assignment.due() {
+        // While everything is paused a partition that starts over would be read regardless of the budgets.
+        let due = if self.paused { Vec::new() } else { self.assignment.due() };
+        for partition in due {
             if !self.start_over(&partition) {
                 self.assignment.wait(partition);
             }
@@ -252,7 +258,9 @@ impl Polling<'_> {
     /// Gives a waiting partition a new lane at its journal's end. A process that Kafka has thrown out cannot: its commit is
     /// refused, so that it does not fence the rightful owner.
     fn start_over(&self, partition: &Partition) -> bool {
-        let Some((_, Some(opened))) = self.assignment.open(vec![partition.clone()]).pop() else { return false };
+        let Some((_, Some(opened))) = self.assignment.open(std::slice::from_ref(partition), OPEN_TIMEOUT).pop() else {
+            return false;
+        };
         let sought = self.assignment.start_offset(self.consumer, &opened).and_then(|start| {
             if opened.end_offset().is_some() {
                 self.consumer.commit(&list_at([(partition, start)])?, CommitMode::Sync)?;
@@ -285,7 +293,7 @@ impl Polling<'_> {
                 Some(rdkafka::Offset::Offset(offset)) => bound.next.max(Offset(offset)),
                 _ => bound.next,
             };
-            bound.lane.tell(Position { bound: bound.bound, offset, high: high.get(partition).copied() });
+            bound.lane.tell(Position { bound: bound.messages, offset, high: high.get(partition).copied() });
         }
     }
 
@@ -379,16 +387,20 @@ impl Polling<'_> {
             .held()
             .iter()
             .filter_map(|(partition, held)| match held {
-                Held::Bound(bound) => Some((partition.clone(), bound.lane.leave(how(bound.bound)))),
+                Held::Bound(bound) => Some((partition.clone(), bound.lane.leave(how(bound.messages)))),
                 _ => None,
             })
             .collect();
         while !asked.is_empty() && Instant::now() < deadline {
             // Messages that were on their way are dropped: they have no row and will be consumed again.
             let _ = self.consumer.poll(Duration::from_millis(20));
-            asked.retain_mut(|(partition, end)| if let Err(tokio::sync::oneshot::error::TryRecvError::Empty) = end.try_recv() { true } else {
-                self.assignment.held().remove(partition);
-                false
+            asked.retain_mut(|(partition, end)| {
+                if let Err(tokio::sync::oneshot::error::TryRecvError::Empty) = end.try_recv() {
+                    true
+                } else {
+                    self.assignment.held().remove(partition);
+                    false
+                }
             });
         }
     }

@@ -16,9 +16,10 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::assignment::{Assignment, Held, list, list_at};
-use crate::journal::Opened;
-use crate::lane::Leave;
+use crate::lane::{Leave, Opened};
 
+/// The longest that the callback waits for the store; what is not open by then is tried again from the poll loop.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest that giving up partitions may take; well under `max.poll.interval.ms` (5 minutes).
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -55,23 +56,34 @@ impl ConsumerContext for Context {
             .map(|found| Partition { topic: found.topic().into(), number: found.partition() })
             .collect();
         let done = match what {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, partitions),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, &partitions),
             _ => self.revoke(consumer, &partitions),
         };
         if let Err(error) = done {
             tracing::error!("cannot carry out the rebalance, the group will try again: {error}");
         }
-        let held = self.0.held();
-        self.0.lanes.metrics.partitions.set(held.len() as i64);
+        let metrics = &self.0.lanes.metrics;
+        metrics.partitions.set(self.0.held().len() as i64);
+        metrics.partitions_stopped.set(self.0.lanes.board.stopped().len() as i64);
+    }
+
+    /// A failed commit is made again with the next: an idle partition would show a stale lag for ever.
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!("offsets were not committed, trying again: {error}");
+            for found in offsets.elements() {
+                self.0.lanes.board.commit_again(Partition { topic: found.topic().into(), number: found.partition() });
+            }
+        }
     }
 }
 
 impl Context {
-    fn assign(&self, consumer: &BaseConsumer<Self>, partitions: Vec<Partition>) -> KafkaResult<()> {
+    fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &[Partition]) -> KafkaResult<()> {
         let assigned = &self.0.lanes.metrics.rebalances.with_label_values(&["assigned"]);
         assigned.inc_by(partitions.len() as u64);
-        tracing::info!(partitions = partitions.len(), "assigned {}", names(&partitions));
-        let opened = self.0.open(partitions.clone());
+        tracing::info!(partitions = partitions.len(), "assigned {}", names(partitions));
+        let opened = self.0.open(partitions, OPEN_TIMEOUT);
         let starts: Vec<_> = opened.into_iter().map(|(partition, opened)| (partition, self.start(consumer, opened))).collect();
 
         let mut assignment = TopicPartitionList::new();
@@ -84,11 +96,13 @@ impl Context {
             _ => consumer.assign(&assignment)?,
         }
         // A pause survives a rebalance: without this, a partition that comes back would stay silent.
-        consumer.resume(&list(&partitions))?;
+        consumer.resume(&list(partitions))?;
         self.0.resumed.store(true, Ordering::Relaxed);
         let mut without = Vec::new();
         for (partition, start) in starts {
-            if let Some((opened, offset)) = start { self.0.bind(opened, offset) } else {
+            if let Some((opened, offset)) = start {
+                self.0.bind(opened, offset);
+            } else {
                 self.0.wait(partition.clone());
                 without.push(partition);
             }

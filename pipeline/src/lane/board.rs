@@ -94,6 +94,7 @@ impl Board {
         let mut state = self.state();
         state.progress.remove(partition);
         state.to_commit.remove(partition);
+        state.stopped.remove(partition);
     }
 
     /// Journal ends that were won since the last call.
@@ -106,6 +107,14 @@ impl Board {
             Some((partition, end))
         };
         partitions.into_iter().filter_map(end).collect()
+    }
+
+    /// Notes that the end of a partition that is held here has yet to be committed.
+    pub fn commit_again(&self, partition: Partition) {
+        let mut state = self.state();
+        if state.progress.contains_key(&partition) {
+            state.to_commit.insert(partition);
+        }
     }
 
     /// Lanes that ended by themselves since the last call.

@@ -1,5 +1,6 @@
 //! What facestream promises, held against a real Kafka broker, real stores and an independent reader, one test a promise.
 #![allow(clippy::float_cmp, reason = "counters are whole numbers")]
+#![allow(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "tests panic: that is how they fail")]
 
 mod content;
 mod demo;
@@ -24,7 +25,7 @@ pub const LONG: Duration = Duration::from_mins(4);
 pub const SMALL: Size = Size { w: 320, h: 192 };
 
 /// `file://` address of a folder.
-#[must_use] 
+#[must_use]
 pub fn file_url(folder: &Path) -> String {
     format!("file://{}", folder.display())
 }
@@ -36,7 +37,7 @@ pub fn set(config: &mut Table, section: &str, key: &str, value: impl Into<Value>
 }
 
 /// `count` small pictures of two cameras over `partitions`, in turn.
-#[must_use] 
+#[must_use]
 pub fn pictures(count: usize, partitions: usize) -> Vec<Record> {
     let scenes = [Scene::new(0, SMALL), Scene::new(1, SMALL)];
     let jpegs: Vec<_> = (0..8).map(|n| scenes[n % 2].picture(n as u64 * 10).jpeg).collect();
