@@ -28,7 +28,7 @@ pub use crate::journal::{JournalError, Opened};
 pub use board::{Board, Ended, Progress};
 pub use due::Rolling;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Permit};
 use crate::clock::now;
 use crate::journal::log::Log;
 use crate::journal::publish::Publisher;
@@ -108,7 +108,7 @@ impl Lanes {
 pub struct LaneHandle {
     /// Which lane of the process this is: a partition can have several, one after the other.
     pub id: u64,
-    rows: mpsc::Sender<(u64, FrameRow)>,
+    rows: mpsc::Sender<Finished>,
     orders: mpsc::Sender<Order>,
     task: JoinHandle<()>,
 }
@@ -149,13 +149,21 @@ impl Drop for LaneHandle {
 #[derive(Clone, Debug)]
 pub struct Ticket {
     number: u64,
-    lane: mpsc::Sender<(u64, FrameRow)>,
+    lane: mpsc::Sender<Finished>,
+}
+
+/// A message that is through the workers, with its share of the budget for frames in flight until the lane has taken it in.
+#[derive(Debug)]
+struct Finished {
+    number: u64,
+    row: FrameRow,
+    _permit: Permit,
 }
 
 impl Ticket {
     /// Hands in the message's row. Results for a lane that was dropped go nowhere.
-    pub fn finish(self, row: FrameRow) {
-        let _ = self.lane.blocking_send((self.number, row));
+    pub fn finish(self, row: FrameRow, permit: Permit) {
+        let _ = self.lane.blocking_send(Finished { number: self.number, row, _permit: permit });
     }
 }
 
@@ -194,7 +202,7 @@ struct Lane {
     collected: Collected,
     last_append: Instant,
     leaving: Option<(Leave, oneshot::Sender<Offset>)>,
-    inbox: mpsc::Receiver<(u64, FrameRow)>,
+    inbox: mpsc::Receiver<Finished>,
     control: mpsc::Receiver<Order>,
 }
 
@@ -215,7 +223,7 @@ impl Lane {
                 biased;
                 written = &mut writing, if journal.is_none() => journal = Some(self.written(written?)),
                 Some(order) = self.control.recv() => self.obey(order),
-                Some((number, row)) = self.inbox.recv(), if self.accepts() => self.collect(number, row),
+                Some(finished) = self.inbox.recv(), if self.accepts() => self.collect(finished),
                 _ = tick.tick() => {}
             }
             let Some(idle) = journal.take() else { continue };
@@ -243,8 +251,8 @@ impl Lane {
         }
     }
 
-    fn collect(&mut self, number: u64, row: FrameRow) {
-        let added = self.collected.insert(number, row, Instant::now());
+    fn collect(&mut self, finished: Finished) {
+        let added = self.collected.insert(finished.number, finished.row, Instant::now());
         self.shared.metrics.late_frames.inc_by(added.late);
         self.count_windows(added.closed);
         self.shared.board.collected(self.id, &self.partition, self.collected.end());

@@ -115,11 +115,10 @@ impl Worker {
             Err(rejection) => Seen { image: None, outcome: Err(rejection), timings: Timings::default() },
         };
         seen.timings.queue_ms = Some(millis(queue));
-        drop(permit);
         let row = self.row(meta, seen);
         count(&metrics, &row);
         metrics.busy_workers.dec();
-        ticket.finish(row);
+        ticket.finish(row, permit);
     }
 
     /// A panic is a bug of ours, not the end of the stream: the frame is rejected and the worker rebuilt from scratch.

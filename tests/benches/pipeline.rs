@@ -59,7 +59,7 @@ fn main() {
 
 /// Bare loop and pipeline by turns.
 fn compare(bare: &Bare, kafka: &Kafka, topic: &str, frames: usize, rounds: usize) {
-    let mut columns: [Vec<f64>; 8] = Default::default();
+    let mut columns: [Vec<f64>; 9] = Default::default();
     for round in 1..=rounds {
         let alone = bare.cpu_ms(frames / WORKERS, 1);
         let beside = bare.cpu_ms(frames, WORKERS);
@@ -67,28 +67,26 @@ fn compare(bare: &Bare, kafka: &Kafka, topic: &str, frames: usize, rounds: usize
         let cpu_ms = run.cpu_s * 1e3 / frames as f64;
         let allowed = |cores: f64| run.frames_per_s / (cores * 1e3 / beside);
         let left = cores() - run.broker_cores;
-        let shares = [allowed(left), allowed(left - run.other_cores)];
         eprintln!(
             "  round {round}: bare {alone:.2} and {beside:.2}, pipeline {cpu_ms:.2} ms of CPU a frame, {:.1} frames/s; cores: \
              broker {:.3}, everything else on this machine {:.3}; peak {:.0} MiB",
             run.frames_per_s, run.broker_cores, run.other_cores, run.peak_mib
         );
-        let row = [alone, beside, cpu_ms, cpu_ms / beside, run.frames_per_s, shares[0], shares[1], run.broker_cores];
+        let ratios = [cpu_ms / alone, cpu_ms / beside];
+        let rates = [run.frames_per_s, allowed(left), allowed(left - run.other_cores)];
+        let row = [alone, beside, cpu_ms, ratios[0], ratios[1], rates[0], rates[1], rates[2], run.broker_cores];
         columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
     }
-    let [alone, beside, cpu_ms, ratio, rate, share, share_undisturbed, broker] = columns.map(median);
-    let per_core = |cpu_ms: f64| 1e3 / cpu_ms;
+    let [alone, beside, cpu_ms, to_alone, to_beside, rate, share, undisturbed, broker] = columns.map(median);
+    let loops = |cpu_ms: f64| format!("{cpu_ms:.2} ms a frame, {:.0} frames/s per core", 1e3 / cpu_ms);
     eprintln!("  medians of {rounds} rounds, CPU time is user + sys:");
-    eprintln!("    bare loop, one thread           {alone:.2} ms a frame, {:.0} frames/s per core", per_core(alone));
-    eprintln!("    bare loop, {WORKERS} threads at once    {beside:.2} ms a frame, {:.0} frames/s per core", per_core(beside));
-    eprintln!(
-        "    facestream run --until-end      {cpu_ms:.2} ms a frame, {ratio:.3} of the bare loop's on as many threads (target 1.10)"
-    );
-    eprintln!(
-        "    frames/s, first to last frame   {rate:.0}, {share:.2} of what the cores that the broker leaves allow (target 0.9);"
-    );
-    eprintln!("                                    {share_undisturbed:.2} when what else this machine did is left out as well");
-    eprintln!("    the broker in that time         {broker:.2} cores, {:.2} ms a frame", broker * 1e3 / rate);
+    eprintln!("    bare loop, one thread        {}", loops(alone));
+    eprintln!("    bare loop, {WORKERS} threads         {}", loops(beside));
+    eprintln!("    facestream run --until-end   {cpu_ms:.2} ms a frame: {to_beside:.3} of the bare loop on {WORKERS} threads,");
+    eprintln!("                                 {to_alone:.3} of it on one (target 1.10)");
+    eprintln!("    first to last frame          {rate:.0} frames/s: {share:.2} of what the cores that the broker leaves allow,");
+    eprintln!("                                 {undisturbed:.2} of what all other processes leave (target 0.9)");
+    eprintln!("    the broker in that time      {broker:.2} cores, {:.2} ms a frame", broker * 1e3 / rate);
 }
 
 /// From the start of the process to its first frame.

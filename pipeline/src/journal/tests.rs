@@ -277,3 +277,33 @@ async fn an_append_whose_answer_is_lost_or_wrong_is_won_exactly_once() {
         assert_eq!(seqs.len(), 3, "{answers:?}");
     }
 }
+
+proptest::proptest! {
+    /// A data file's path says which table, hour, partition, seal and offsets it holds, and no two seals share one.
+    #[test]
+    fn a_data_files_path_says_what_it_holds(
+        topic in "[a-zA-Z0-9._-]{1,40}", number in 0..10_000_i32, seq in 0..u64::MAX / 2, first in 0..1_i64 << 40, count in 1..1_000_i64,
+        hours in proptest::collection::btree_set(0..70_000_000_i64, 1..5),
+    ) {
+        let partition = Partition { topic: topic.as_str().into(), number };
+        let rows = Table::ALL.map(|table| (table, hours.iter().map(|hour| (Hour(*hour), 3)).collect()));
+        let unsealed = Unsealed { rows: rows.into(), ..Unsealed::starting(Seq(seq), Offset(first)) };
+        let header = Header { unsealed, end_offset: Offset(first + count), ..samples::header(Seq(seq)) };
+        let files = data_files(&partition, &header);
+        proptest::prop_assert_eq!(files.len(), 3 * hours.len());
+        for file in &files {
+            // <table>/event_date=YYYY-MM-DD/event_hour=H/<topic>-<partition>-<seq>-<first>-<end>.parquet
+            let [table, date, hour, name] = file.path.split('/').collect::<Vec<_>>()[..] else { panic!("{}", file.path) };
+            proptest::prop_assert_eq!(table, file.table.name());
+            let day = chrono::NaiveDate::parse_from_str(date.strip_prefix("event_date=").unwrap(), "%Y-%m-%d").unwrap();
+            let of_day: i64 = hour.strip_prefix("event_hour=").unwrap().parse().unwrap();
+            let start = day.and_hms_opt(0, 0, 0).unwrap().and_utc().timestamp() / 3_600;
+            proptest::prop_assert_eq!(Hour(start + of_day), file.hour);
+            let expected = format!("{topic}-{number}-{seq}-{first}-{}.parquet", first + count);
+            proptest::prop_assert_eq!(name, expected);
+        }
+        let later = Header { seq: Seq(seq + 1), ..header };
+        let paths = |files: &[DataFile]| files.iter().map(|file| file.path.clone()).collect::<BTreeSet<_>>();
+        proptest::prop_assert!(paths(&files).is_disjoint(&paths(&data_files(&partition, &later))));
+    }
+}

@@ -37,6 +37,8 @@ const ROOM: Duration = Duration::from_secs(1);
 const PAUSE_AFTER: Duration = Duration::from_secs(30);
 /// A frame counts as at least this many bytes, so that the budget bounds their number too.
 const FRAME_OVERHEAD: usize = 16 << 10;
+/// What the row of a frame in flight may come to; a quarter of the rows' budget is kept for them.
+const ROW_BYTES: usize = 1 << 10;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
@@ -44,6 +46,11 @@ const COMMIT_EVERY: Duration = Duration::from_secs(1);
 #[must_use]
 pub fn most_frames(limit: usize) -> usize {
     limit / FRAME_OVERHEAD + 1
+}
+
+/// The least that a frame counts as, so that the rows of all frames in flight fit into a quarter of the rows' budget.
+fn frame_bytes(in_flight: usize, pending_rows: usize) -> usize {
+    FRAME_OVERHEAD.max(in_flight / (pending_rows / 4 / ROW_BYTES).max(1))
 }
 
 /// What the poll thread is made of.
@@ -101,6 +108,7 @@ impl Poller {
             commit: started,
             full_since: None,
             paused: false,
+            frame_bytes: frame_bytes(self.in_flight.limit(), self.lanes.pending_rows.limit()),
         };
         while !self.stop.is_cancelled() {
             polling.step()?;
@@ -121,6 +129,8 @@ struct Polling<'a> {
     commit: Instant,
     full_since: Option<Instant>,
     paused: bool,
+    /// What a frame counts as at least.
+    frame_bytes: usize,
 }
 
 impl Polling<'_> {
@@ -169,7 +179,7 @@ impl Polling<'_> {
         metrics.records.inc();
         metrics.record_bytes.inc_by(meta.size_bytes);
         metrics.queued_frames.inc();
-        let permit = self.poller.in_flight.take(image.as_ref().map_or(0, bytes::Bytes::len).max(FRAME_OVERHEAD));
+        let permit = self.poller.in_flight.take(image.as_ref().map_or(0, bytes::Bytes::len).max(self.frame_bytes));
         // Fails only when all workers are gone, which ends the run.
         let _ = self.poller.jobs.send(Job { meta, image, ticket, permit, polled: Instant::now() });
     }
@@ -179,9 +189,8 @@ impl Polling<'_> {
         let started = Instant::now();
         let largest = usize::try_from(self.poller.limits.max_bytes).unwrap_or(usize::MAX);
         let longest = if self.paused { Duration::ZERO } else { ROOM };
-        // An eighth of the rows' budget is kept for the frames in flight.
         let pending_rows = &self.assignment.lanes.pending_rows;
-        let budgets = [("in_flight", &self.poller.in_flight, largest), ("pending_rows", pending_rows, pending_rows.limit() / 8)];
+        let budgets = [("in_flight", &self.poller.in_flight, largest), ("pending_rows", pending_rows, pending_rows.limit() / 4)];
         let mut room = true;
         for (name, budget, need) in budgets {
             let asked = Instant::now();

@@ -98,6 +98,7 @@ impl Context {
         // A pause survives a rebalance: without this, a partition that comes back would stay silent.
         consumer.resume(&list(partitions))?;
         self.0.resumed.store(true, Ordering::Relaxed);
+        self.0.lanes.metrics.ready.set(1);
         let mut without = Vec::new();
         for (partition, start) in starts {
             if let Some((opened, offset)) = start {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use facestream_tests::{Duck, Facestream, Kafka, Record, scratch};
+use facestream_tests::{Duck, Facestream, Kafka, Record, scratch, wait_for};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use toml::Table;
@@ -107,7 +107,11 @@ fn offsets_that_a_transaction_left_out_are_walked_over() {
             .expect("the end of the transaction");
     }
     // 5 pictures, a marker, 5 aborted pictures, a marker.
-    assert_eq!(kafka.ends(&topic)[&0], (0, 12));
+    // The marker of an abort is written after the answer to it.
+    wait_for("the end of the aborted transaction", LONG, || match kafka.ends(&topic)[&0] {
+        (0, 12) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
     let folder = scratch();
     run_to_the_end(&quick(kafka, &topic, "transactions", &file_url(folder.path())));
     let offsets =
