@@ -5,6 +5,10 @@
 FOR ?= 60s
 KAFKA ?=
 CARGO ?= cargo
+# Cargo runs benches and tests in the folders of their packages: a folder that is named from here is named in full.
+ifdef FACESTREAM_MODELS
+export FACESTREAM_MODELS := $(abspath $(FACESTREAM_MODELS))
+endif
 SCRIPTS := deploy/setup.sh .ci/run
 # Always the whole workspace, so that its dependencies are built once, with the features that the tests need too.
 BUILD = $(CARGO) build --release --locked --workspace --bins
@@ -34,7 +38,7 @@ test: ## every test, the ones with a real Kafka too
 bench: ## the figures in the README: the kernel, and the whole pipeline on a real Kafka
 	@deploy/setup.sh bench
 	$(BUILD)
-	$(CARGO) bench --locked --workspace
+	$(CARGO) bench --locked --workspace --bench kernel --bench pipeline
 
 check: ## formatting, lints, documentation, licences; says what it could not check
 	@deploy/setup.sh check

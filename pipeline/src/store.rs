@@ -82,11 +82,11 @@ impl Store {
             let root = url.to_file_path().map_err(|()| fail("expected file:///absolute/path".to_owned()))?;
             return Self::open_local(root, &config.url);
         }
-        let client = |retry: RetryConfig| remote(&scheme, config, retry).map(|store| prefixed(store, prefix.clone()));
+        let client = |retry, timeout| remote(&scheme, config, retry, timeout).map(|store| prefixed(store, prefix.clone()));
         let no_retries = RetryConfig { max_retries: 0, ..RetryConfig::default() };
         Ok(Self {
-            appends: client(no_retries)?,
-            files: client(RetryConfig::default())?,
+            appends: client(no_retries, Some(APPEND_TIMEOUT))?,
+            files: client(RetryConfig::default(), None)?,
             url: config.url.clone(),
             local: None,
             ordered: !url.host_str().is_some_and(|bucket| bucket.ends_with("--x-s3")),
@@ -158,12 +158,17 @@ fn prefixed(store: Arc<dyn ObjectStore>, prefix: Path) -> Arc<dyn ObjectStore> {
 }
 
 /// A client of a remote store; credentials come from `store.options` or the usual environment of each provider.
-fn remote(scheme: &ObjectStoreScheme, config: &config::Store, retry: RetryConfig) -> Result<Arc<dyn ObjectStore>, StoreError> {
+fn remote(
+    scheme: &ObjectStoreScheme,
+    config: &config::Store,
+    retry: RetryConfig,
+    timeout: Option<Duration>,
+) -> Result<Arc<dyn ObjectStore>, StoreError> {
     macro_rules! client {
         ($builder:ty) => {{
             let mut builder = <$builder>::from_env().with_url(&config.url).with_retry(retry);
-            let timeout = ("timeout".to_owned(), format!("{}s", APPEND_TIMEOUT.as_secs()));
-            for (key, value) in std::iter::once((&timeout.0, &timeout.1)).chain(config.options.iter()) {
+            let timeout = timeout.map(|timeout| ("timeout".to_owned(), format!("{}s", timeout.as_secs())));
+            for (key, value) in config.options.iter().chain(timeout.as_ref().map(|(key, value)| (key, value))) {
                 let key = key.to_ascii_lowercase();
                 let Ok(known) = key.parse() else { return Err(StoreError::Option { key, url: config.url.clone() }) };
                 builder = builder.with_config(known, value);

@@ -117,7 +117,8 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
         board: board.clone(),
         metrics: metrics.clone(),
     };
-    let ends = tokio::spawn(stop_at_the_ends(until.clone(), lanes.clone(), stop.clone()));
+    let at_end = CancellationToken::new();
+    let ends = tokio::spawn(stop_at_the_ends(until.clone(), lanes.clone(), at_end.clone(), stop.clone()));
     let minutes = tokio::spawn(report_every_minute(metrics.clone()));
 
     // The poll thread: takes messages while there is room and binds each to its lane; drains when it is asked to stop.
@@ -131,6 +132,7 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
         in_flight,
         limits: Limits { max_bytes: config.envelope.max_bytes.bytes(), max_skew: config.windows.max_skew },
         stop: stop.clone(),
+        at_end,
         drain_timeout: config.run.drain_timeout,
         seal: config.parquet.seal_on_shutdown,
     };
@@ -277,7 +279,7 @@ fn ask_kafka(
 }
 
 /// Ends the run once the journals have reached `until`: those held here by what they report, the others by looking.
-async fn stop_at_the_ends(mut until: Ends, lanes: Lanes, stop: CancellationToken) {
+async fn stop_at_the_ends(mut until: Ends, lanes: Lanes, at_end: CancellationToken, stop: CancellationToken) {
     if until.is_empty() {
         return;
     }
@@ -297,6 +299,7 @@ async fn stop_at_the_ends(mut until: Ends, lanes: Lanes, stop: CancellationToken
         }
     }
     tracing::info!("every partition is consumed to the offset that it ended at when the run began");
+    at_end.cancel();
     stop.cancel();
 }
 

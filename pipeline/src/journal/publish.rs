@@ -112,25 +112,39 @@ impl Job {
 
     async fn attempt(&self) -> Result<Option<()>, Failure> {
         let Some(mut outputs) = self.missing_files().await? else { return Ok(Some(())) };
-        if !self.read_back(&mut outputs).await? {
-            return Ok(None);
-        }
-        for ((table, hour), output) in &mut outputs {
-            output.finish().await?;
-            let file = self.seal.files.iter().find(|file| (file.table, file.hour) == (*table, *hour));
-            self.check_rows(file, output.rows)?;
-        }
-        if self.log.goes_beyond(self.seal.seq).await {
+        let staged = self.stage(&mut outputs).await;
+        if !matches!(staged, Ok(true)) || self.log.goes_beyond(self.seal.seq).await {
             for output in outputs.into_values() {
                 output.upload.abort().await;
             }
-            return Ok(None);
+            return staged.map(|_| None);
         }
         // The map's order is the order of appearance: detections, windows, frames.
         for output in outputs.into_values() {
             output.upload.complete().await?;
         }
         Ok(Some(()))
+    }
+
+    /// Writes the missing files as far as they can go without becoming visible; false where another writer has gone on.
+    async fn stage(&self, outputs: &mut Outputs) -> Result<bool, Failure> {
+        if !self.read_back(outputs).await? {
+            // A record that is gone was published long ago, if there is a later one; else somebody has removed it.
+            return if self.log.goes_beyond(self.seal.seq).await { Ok(false) } else { Err(self.gone().into()) };
+        }
+        for ((table, hour), output) in outputs {
+            output.finish().await?;
+            let file = self.seal.files.iter().find(|file| (file.table, file.hour) == (*table, *hour));
+            self.check_rows(file, output.rows)?;
+        }
+        Ok(true)
+    }
+
+    fn gone(&self) -> JournalError {
+        JournalError::Damaged {
+            path: format!("a record before the seal of seq {}", self.seal.seq.0),
+            cause: "it is gone, and its rows were not published".to_owned(),
+        }
     }
 
     /// The files that are not visible yet; `None` where all are.

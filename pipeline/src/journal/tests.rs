@@ -197,6 +197,10 @@ async fn another_pipelines_journal_and_a_damaged_record_are_refused() {
 /// What a store answers to a create, in turn; after that it behaves.
 #[derive(Clone, Copy, Debug)]
 enum Answer {
+    /// As it should be.
+    Fine,
+    /// Nothing is written and "already exists" is answered, as where two writes collide (409).
+    Conflict,
     /// Nothing is written and an error is answered.
     Refused,
     /// It is written and an error is answered.
@@ -225,7 +229,8 @@ impl ObjectStore for Moody {
             if opts.mode == PutMode::Create { self.answers.get(self.asked.fetch_add(1, Ordering::Relaxed)) } else { None };
         let error = || object_store::Error::Generic { store: "moody", source: "503".into() };
         match answer {
-            None => self.inner.put_opts(path, payload, opts).await,
+            None | Some(Answer::Fine) => self.inner.put_opts(path, payload, opts).await,
+            Some(Answer::Conflict) => Err(object_store::Error::AlreadyExists { path: path.to_string(), source: "409".into() }),
             Some(Answer::Refused) => Err(error()),
             Some(Answer::Lost) => self.inner.put_opts(path, payload, opts).await.and(Err(error())),
             Some(Answer::HiddenRetry) => {
@@ -264,9 +269,21 @@ impl ObjectStore for Moody {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_append_whose_answer_is_lost_or_wrong_is_won_exactly_once() {
-    use Answer::{HiddenRetry, Lost, Refused};
-    for answers in [vec![Lost], vec![Refused], vec![HiddenRetry], vec![Refused, Refused, Lost], vec![Refused, HiddenRetry]] {
+async fn a_write_whose_answer_is_lost_or_wrong_takes_effect_exactly_once() {
+    use Answer::{Conflict, Fine, HiddenRetry, Lost, Refused};
+    for answers in [
+        vec![Lost],
+        vec![Refused],
+        vec![Conflict],
+        vec![HiddenRetry],
+        vec![Refused, Conflict, Lost],
+        vec![Refused, HiddenRetry],
+        // Takeover and append go well, the first data file does not.
+        vec![Fine, Fine, Lost],
+        vec![Fine, Fine, Refused],
+        vec![Fine, Fine, Conflict],
+        vec![Fine, Fine, Fine, Conflict, Lost],
+    ] {
         let moody = Moody { inner: InMemory::new(), answers: answers.clone(), asked: AtomicUsize::new(0) };
         let store = Store::of(Arc::new(moody));
         let mut journal = take_over(&store).await;

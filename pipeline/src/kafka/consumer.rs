@@ -3,6 +3,7 @@
 //! In: messages. Out: [`Job`]s for the workers, each bound to its lane. Invariant: this thread alone owns and drops the
 //! consumer; it never waits more than a second for room, and nothing is sought or replaced with a message in hand.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -29,7 +30,7 @@ use crate::workers::Job;
 /// The longest wait for a message, and thus for everything else that the thread does.
 const POLL: Duration = Duration::from_millis(100);
 /// The longest wait for a journal that did not open at once.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for room in a budget before the consumer is looked after again.
 const ROOM: Duration = Duration::from_secs(1);
 /// Budgets full for this long (the store is out, say): partitions are paused, which throws the prefetch away but lets the
@@ -41,6 +42,9 @@ const FRAME_OVERHEAD: usize = 16 << 10;
 const ROW_BYTES: usize = 1 << 10;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
+
+/// At the end of the topics nobody is in a hurry, and what is not published is not done; a signal still ends the process.
+const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 
 /// How many frames fit into a budget for frames in flight of `limit` bytes.
 #[must_use]
@@ -73,7 +77,9 @@ pub struct Poller {
     pub limits: Limits,
     /// Set when the run is to end.
     pub stop: CancellationToken,
-    /// How long the end may take.
+    /// Set when the run ends because it has got to the end: then everything is finished, however long that takes.
+    pub at_end: CancellationToken,
+    /// How long the end may take otherwise.
     pub drain_timeout: Duration,
     /// Whether to seal at the end.
     pub seal: bool,
@@ -109,6 +115,7 @@ impl Poller {
             full_since: None,
             paused: false,
             frame_bytes: frame_bytes(self.in_flight.limit(), self.lanes.pending_rows.limit()),
+            gaps_unknown: Cell::new(false),
         };
         while !self.stop.is_cancelled() {
             polling.step()?;
@@ -131,6 +138,8 @@ struct Polling<'a> {
     paused: bool,
     /// What a frame counts as at least.
     frame_bytes: usize,
+    /// Kafka did not answer when it was asked about a gap.
+    gaps_unknown: Cell<bool>,
 }
 
 impl Polling<'_> {
@@ -256,11 +265,16 @@ impl Polling<'_> {
         for partition in due {
             if !self.start_over(&partition) {
                 self.assignment.wait(partition);
+                // One wait for the store at a time: the group wants to be polled, and a stop obeyed.
+                break;
             }
         }
         if self.housekeeping.elapsed() >= HOUSEKEEPING {
             self.housekeeping = Instant::now();
             self.tell_positions();
+            if self.gaps_unknown.take() {
+                self.find_gaps();
+            }
         }
     }
 
@@ -356,7 +370,10 @@ impl Polling<'_> {
                     ),
                 ),
                 Ok(_) => {}
-                Err(error) => tracing::warn!(%partition, "cannot ask Kafka for its offsets: {error}"),
+                Err(error) => {
+                    self.gaps_unknown.set(true);
+                    tracing::warn!(%partition, "cannot ask Kafka for its offsets, trying again: {error}");
+                }
             }
         }
     }
@@ -369,12 +386,12 @@ impl Polling<'_> {
             tracing::warn!("cannot pause for the drain: {error}");
         }
         // Most of the time goes to finishing; what is complete by then is appended in the rest.
-        let patience = self.poller.drain_timeout.mul_f64(0.7);
-        let until_end = !self.poller.until.is_empty();
+        let at_end = self.poller.at_end.is_cancelled();
+        let patience = if at_end { FOR_EVER } else { self.poller.drain_timeout.mul_f64(0.7) };
         self.leave(started + patience, |bound| Leave {
             wait_for: bound,
-            seal: self.poller.seal || until_end,
-            close_windows: until_end,
+            seal: self.poller.seal || at_end,
+            close_windows: at_end,
         });
         self.leave(started + self.poller.drain_timeout, |_| Leave { wait_for: 0, seal: false, close_windows: false });
         self.commit_appended(CommitMode::Sync);

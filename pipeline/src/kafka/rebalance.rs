@@ -84,7 +84,16 @@ impl Context {
         assigned.inc_by(partitions.len() as u64);
         tracing::info!(partitions = partitions.len(), "assigned {}", names(partitions));
         let opened = self.0.open(partitions, OPEN_TIMEOUT);
-        let starts: Vec<_> = opened.into_iter().map(|(partition, opened)| (partition, self.start(consumer, opened))).collect();
+        // After one question that Kafka does not answer the others wait for the poll loop: the callback must not take minutes.
+        let mut answers = true;
+        let mut starts = Vec::new();
+        for (partition, opened) in opened {
+            let opened = opened.filter(|opened| answers || opened.end_offset().is_some());
+            let asked = opened.is_some();
+            let start = self.start(consumer, opened);
+            answers &= start.is_some() || !asked;
+            starts.push((partition, start));
+        }
 
         let mut assignment = TopicPartitionList::new();
         for (Partition { topic, number }, start) in &starts {

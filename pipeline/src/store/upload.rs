@@ -69,7 +69,8 @@ impl Upload {
             }
         };
         match visible {
-            Err(Error::AlreadyExists { .. }) => Ok(()),
+            // Stores also answer 409 where two writes collide and neither is there yet: only looking tells.
+            Err(error @ Error::AlreadyExists { .. }) => self.store.head(&self.target).await.map(|_| ()).map_err(|_| error),
             other => other,
         }
     }
