@@ -21,10 +21,10 @@ const JPEG_BYTES: usize = 290_000;
 const ROUNDS: usize = 400;
 
 fn main() {
-    let (Some(library), Some(model)) =
-        (found("ONNXRUNTIME", "lib", "libonnxruntime.so"), found("YUNET", "models", "yunet_n_dynamic.onnx"))
-    else {
-        eprintln!("SKIPPED kernel: no ONNX Runtime library or YuNet model in the cache folder, run deploy/setup.sh");
+    let (Some(library), Some(model)) = (found("ONNXRUNTIME", "lib", "libonnxruntime.so"), model_file()) else {
+        eprintln!(
+            "SKIPPED kernel: no ONNX Runtime library or YuNet model in the cache folder: run deploy/setup.sh, or name a folder with the model in FACESTREAM_MODELS"
+        );
         return;
     };
     init_runtime(&library).expect("the library loads");
@@ -41,6 +41,14 @@ fn main() {
     criterion.bench_function("whole", |bencher| bencher.iter(|| whole(&mut decode, &mut yunet, &jpeg)));
     criterion.final_summary();
     compare(&mut decode, &mut yunet, &jpeg);
+}
+
+/// YuNet-n in the folder that `FACESTREAM_MODELS` names, else in the cache folder.
+fn model_file() -> Option<PathBuf> {
+    match std::env::var_os("FACESTREAM_MODELS").filter(|folder| !folder.is_empty()) {
+        Some(folder) => Some(PathBuf::from(folder).join("yunet_n_dynamic.onnx")).filter(|model| model.is_file()),
+        None => found("YUNET", "models", "yunet_n_dynamic.onnx"),
+    }
 }
 
 fn whole(decode: &mut Decode, yunet: &mut YuNet, jpeg: &[u8]) -> usize {
