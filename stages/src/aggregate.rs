@@ -139,12 +139,6 @@ impl Windows {
         sources.clone().filter(|source| !source.open.is_empty()).map(watermark).min().or_else(|| sources.map(watermark).max())
     }
 
-    /// Whether a window is open.
-    #[must_use]
-    pub fn any_open(&self) -> bool {
-        self.open_sources().next().is_some()
-    }
-
     fn open_sources(&self) -> impl Iterator<Item = &SourceId> {
         self.state.sources.iter().filter(|(_, source)| !source.open.is_empty()).map(|(id, _)| id)
     }

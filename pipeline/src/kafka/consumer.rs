@@ -189,7 +189,7 @@ impl Polling<'_> {
         metrics.record_bytes.inc_by(meta.size_bytes);
         metrics.queued_frames.inc();
         let permit = self.poller.in_flight.take(image.as_ref().map_or(0, bytes::Bytes::len).max(self.frame_bytes));
-        // Fails only when all workers are gone, which ends the run.
+        // Fails only when all workers are gone; the message then has no row and is the next run's.
         let _ = self.poller.jobs.send(Job { meta, image, ticket, permit, polled: Instant::now() });
     }
 
