@@ -61,6 +61,10 @@ pub struct Kafka {
     pub group: String,
     /// Where to start where there is neither journal nor committed offset.
     pub start: Start,
+    /// How members of the group agree on who has which partition.
+    pub group_protocol: GroupProtocol,
+    /// What to do where Kafka no longer has what comes next.
+    pub on_gap: OnGap,
     /// librdkafka properties, secrets resolved. None that the pipeline owns.
     pub properties: Settings,
 }
@@ -73,6 +77,26 @@ pub enum Start {
     Earliest,
     /// With the next message.
     Latest,
+}
+
+/// How the members of a consumer group agree on who has which partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GroupProtocol {
+    /// Cooperative-sticky: the members decide, partitions that stay keep working.
+    Classic,
+    /// KIP-848: the broker decides.
+    Consumer,
+}
+
+/// What to do where records were deleted before they were consumed, or the topic was made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnGap {
+    /// Stop that partition until a person has looked.
+    Stop,
+    /// Note the gap in the journal, count it, and go on behind it.
+    Skip,
 }
 
 /// What looks for faces, and how.
@@ -133,6 +157,9 @@ pub struct Journal {
     /// How often a busy lane appends: what a crash can cost in repeated work.
     #[serde(with = "units::duration")]
     pub append_every: Duration,
+    /// How long records are kept whose rows are published; for `verify` and people, the protocol needs none.
+    #[serde(with = "units::duration")]
+    pub retention: Duration,
 }
 
 /// When Parquet files are sealed.

@@ -5,6 +5,7 @@
 //! writer's hold on a log. Invariant: whoever creates the record of the next seq owns the partition, and nothing else decides
 //! that; a writer that finds another's record there is fenced and forgets everything. Kafka is unknown here.
 
+pub mod collect;
 pub mod log;
 pub mod publish;
 pub mod record;
@@ -14,16 +15,18 @@ pub(crate) mod samples;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use facestream_schemas::{Hour, Micros, Offset, Partition};
 use facestream_stages::aggregate::WindowState;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::now;
+use crate::failpoint;
 use log::{Log, Outcome};
 use publish::Publisher;
-use record::{DataFile, FORMAT_VERSION, Header, Record, RecordError, Rows, Seq, Unsealed};
+use record::{DataFile, FORMAT_VERSION, Header, Jump, Record, RecordError, Rows, Seq, Unsealed};
 
 /// Who writes: goes into every record.
 #[derive(Clone, Debug)]
@@ -58,7 +61,10 @@ pub enum JournalError {
         ours: String,
     },
     /// A record cannot be read. Nothing is overwritten.
-    #[error("the journal record {path} cannot be used: {cause}; restore it from a backup or a replica, nothing was overwritten")]
+    #[error(
+        "the journal record {path} cannot be used: {cause}; restore that object from the store's versions or a backup, then start \
+         again; nothing was overwritten, and `facestream journal verify` shows what else is affected"
+    )]
     Damaged {
         /// Path in the store.
         path: String,
@@ -123,16 +129,30 @@ impl Opened {
         self.head.as_ref().map(|head| head.window_state.clone()).unwrap_or_default()
     }
 
+    /// Kafka's id of the topic that the log's offsets belong to, where one was told.
+    #[must_use]
+    pub fn topic_id(&self) -> Option<&str> {
+        self.head.as_ref().and_then(|head| head.topic_id.as_deref())
+    }
+
     /// Publishes the head's files if it is a seal, then appends an empty record, which fences whoever wrote here before.
-    /// `start` is where consuming begins where there is no log yet.
-    pub async fn take_over(self, start: Offset, publisher: &Publisher) -> Result<Journal, JournalError> {
+    /// `start` is where consuming begins where there is no log yet; `topic_id` is noted where the log names none.
+    pub async fn take_over(
+        self,
+        start: Offset,
+        topic_id: Option<String>,
+        publisher: &Publisher,
+    ) -> Result<Journal, JournalError> {
         let Self { log, partition, writer, head } = self;
         log.sweep();
-        let header = match head {
+        let mut header = match head {
             None => first_header(&writer, start),
             Some(head) => {
                 let mut next = next_header(&head, &writer);
                 next.barren_takeovers += 1;
+                if let Some(suspect) = &mut next.suspect {
+                    suspect.deaths += 1;
+                }
                 if head.is_seal() {
                     publisher.publish(&log, &partition, &head).await?.ok_or(JournalError::Fenced)?;
                     next.unsealed = Unsealed::starting(next.seq, next.end_offset);
@@ -140,8 +160,10 @@ impl Opened {
                 next
             }
         };
+        failpoint::hit("mid-recovery");
+        header.topic_id = header.topic_id.or(topic_id);
         let head = create(&log, header, &Rows::default()).await?;
-        Ok(Journal { log, partition, writer, head })
+        Ok(Journal { log, partition, writer, head, won: Instant::now() })
     }
 }
 
@@ -152,6 +174,8 @@ pub struct Journal {
     partition: Partition,
     writer: Arc<Writer>,
     head: Header,
+    /// When the head was won.
+    won: Instant,
 }
 
 /// What one append adds.
@@ -179,9 +203,10 @@ impl Journal {
     /// Appends a batch; a seal only becomes files by [`Journal::publish`].
     pub async fn append(&mut self, batch: Batch) -> Result<(), JournalError> {
         debug_assert!(!self.head.is_seal(), "nothing is appended before the files are visible");
-        let mut header = next_header(&self.head, &self.writer);
+        let mut header = self.next_header();
         if batch.end_offset > header.start_offset {
             header.barren_takeovers = 0;
+            header.suspect = None;
         }
         header.end_offset = batch.end_offset;
         header.window_state = batch.window_state;
@@ -198,16 +223,58 @@ impl Journal {
         if batch.seal {
             header.files = data_files(&self.partition, &header);
         }
-        self.head = create(&self.log, header, &batch.rows).await?;
+        self.create(header, &batch.rows).await?;
+        failpoint::hit("after-append");
         Ok(())
     }
 
     /// Makes the head's files visible, then appends the empty record that says so.
     pub async fn publish(&mut self, publisher: &Publisher) -> Result<(), JournalError> {
         publisher.publish(&self.log, &self.partition, &self.head).await?.ok_or(JournalError::Fenced)?;
-        let header = next_header(&self.head, &self.writer);
+        let header = self.next_header();
         let unsealed = Unsealed::starting(header.seq, header.end_offset);
-        self.head = create(&self.log, Header { unsealed, ..header }, &Rows::default()).await?;
+        self.create(Header { unsealed, ..header }, &Rows::default()).await
+    }
+
+    /// Goes on at `jump.to`, under `topic_id` where that is another one. What was appended before is sealed and published first, so
+    /// that no file spans the jump.
+    pub async fn jump(&mut self, jump: Jump, topic_id: Option<String>, publisher: &Publisher) -> Result<(), JournalError> {
+        if !self.head.unsealed.rows.is_empty() {
+            let (end_offset, window_state) = (self.head.end_offset, self.head.window_state.clone());
+            let rest = Batch { rows: Rows::default(), end_offset, window_state, low_watermark: None, seal: true };
+            self.append(rest).await?;
+            self.publish(publisher).await?;
+        }
+        let mut header = self.next_header();
+        header.unsealed = Unsealed::starting(header.seq, jump.to);
+        (header.start_offset, header.end_offset) = (jump.to, jump.to);
+        header.topic_id = topic_id.or(header.topic_id);
+        header.jump = Some(jump);
+        header.suspect = None;
+        self.create(header, &Rows::default()).await
+    }
+
+    /// Removes the records before the published `seal` that are older than `retention`; goes on without this writer.
+    pub fn collect(&self, seal: Seq, retention: Duration) -> impl Future<Output = ()> + Send + 'static {
+        collect::collect(self.log.clone(), self.partition.clone(), seal, retention)
+    }
+
+    /// How long the oldest unsealed row has waited, as time passes, whatever the machine's clock says; `None` without one.
+    #[must_use]
+    pub fn unsealed_age(&self) -> Option<Duration> {
+        let unsealed = &self.head.unsealed;
+        unsealed.since.map(|_| Duration::from_millis(unsealed.age_ms) + self.won.elapsed())
+    }
+
+    fn next_header(&self) -> Header {
+        let mut header = next_header(&self.head, &self.writer);
+        header.unsealed.age_ms = self.unsealed_age().map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        header
+    }
+
+    async fn create(&mut self, header: Header, rows: &Rows) -> Result<(), JournalError> {
+        self.head = create(&self.log, header, rows).await?;
+        self.won = Instant::now();
         Ok(())
     }
 }
@@ -228,6 +295,10 @@ fn first_header(writer: &Writer, start: Offset) -> Header {
         model_sha256: writer.model_sha256.clone(),
         files: Vec::new(),
         created_us: now(),
+        topic_id: None,
+        jump: None,
+        suspect: None,
+        unknown: serde_json::Map::new(),
     }
 }
 
@@ -243,6 +314,7 @@ fn next_header(head: &Header, writer: &Writer) -> Header {
         model_sha256: writer.model_sha256.clone(),
         files: Vec::new(),
         created_us: now(),
+        jump: None,
         ..head.clone()
     }
 }

@@ -12,7 +12,7 @@ mod due;
 mod tests;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use facestream_schemas::tables::FrameRow;
 use facestream_schemas::{Offset, Partition};
@@ -22,8 +22,9 @@ use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
+pub use crate::journal::record::{Jump, Why};
 pub use crate::journal::{JournalError, Opened};
 pub use board::{Board, Ended, Progress};
 pub use due::Rolling;
@@ -58,6 +59,8 @@ pub struct Lanes {
     pub windows: WindowSettings,
     /// When appends and seals are due.
     pub rolling: Rolling,
+    /// How long records are kept whose rows are published.
+    pub retention: Duration,
     /// Memory of rows that are not yet appended.
     pub pending_rows: Budget,
     /// Where lanes report to the poll thread.
@@ -76,12 +79,14 @@ impl Lanes {
         Opened::open(log, partition, Arc::clone(&self.writer)).await
     }
 
-    /// Starts a lane that goes on at `start`, the journal's end where there is one. `until` is where a run until the end stops.
+    /// Starts a lane that goes on at `resume`. `until` is where a run until the end stops.
     #[must_use]
-    pub fn start(&self, opened: Opened, start: Offset, until: Option<Offset>) -> LaneHandle {
+    pub fn start(&self, opened: Opened, resume: Resume, until: Option<Offset>) -> LaneHandle {
+        let start = resume.jump.as_ref().map_or(resume.at, |jump| jump.to);
         let partition = opened.partition().clone();
         let now = Instant::now();
-        let windows = Windows::new(Arc::clone(&partition.topic), partition.number, self.windows, opened.window_state(), now);
+        let windows =
+            Windows::new(Arc::clone(&partition.topic), partition.number, self.windows, opened.window_state(), now.into_std());
         let (rows, inbox) = mpsc::channel(INBOX);
         let (orders, control) = mpsc::channel(16);
         let id = self.board.enlist(&partition, start);
@@ -97,9 +102,36 @@ impl Lanes {
             control,
         };
         let publisher = self.publisher.clone();
-        let take_over = async move { opened.take_over(start, &publisher).await }.boxed();
+        let take_over = async move {
+            let Resume { at, jump, topic_id } = resume;
+            let mut journal = opened.take_over(at, topic_id.clone(), &publisher).await?;
+            if let Some(jump) = jump {
+                journal.jump(jump, topic_id, &publisher).await?;
+            }
+            Ok(journal)
+        }
+        .boxed();
         let task = self.runtime.spawn(lane.run(take_over));
         LaneHandle { id, rows, orders, task }
+    }
+}
+
+/// Where a lane goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The journal's end where there is one, else where consuming begins.
+    pub at: Offset,
+    /// Where to go on instead, once what was appended is published.
+    pub jump: Option<Jump>,
+    /// Kafka's id of the topic as it is now, where the brokers tell one.
+    pub topic_id: Option<String>,
+}
+
+impl Resume {
+    /// Goes on at `at`, with nothing else to note.
+    #[must_use]
+    pub fn at(at: Offset) -> Self {
+        Self { at, jump: None, topic_id: None }
     }
 }
 
@@ -244,7 +276,7 @@ impl Lane {
         match order {
             Order::Leave(leave, done) => self.leaving = Some((leave, done)),
             Order::Position(position) => {
-                let closed = self.collected.advance(position, Instant::now());
+                let closed = self.collected.advance(position, Instant::now().into_std());
                 self.count_windows(closed);
                 self.report_lag(position);
             }
@@ -252,7 +284,7 @@ impl Lane {
     }
 
     fn collect(&mut self, finished: Finished) {
-        let added = self.collected.insert(finished.number, finished.row, Instant::now());
+        let added = self.collected.insert(finished.number, finished.row, Instant::now().into_std());
         self.shared.metrics.late_frames.inc_by(added.late);
         self.count_windows(added.closed);
         self.shared.board.collected(self.id, &self.partition, self.collected.end());
@@ -302,7 +334,7 @@ impl Lane {
                 has_rows: self.collected.has_rows(),
                 low_watermark: self.collected.low_watermark(),
                 since_append: self.last_append.elapsed(),
-                now: now(),
+                unsealed_age: journal.unsealed_age(),
                 tight: self.shared.pending_rows.is_tight(),
                 at_the_end: self.collected.is_at_the_end(),
             },
@@ -330,7 +362,9 @@ impl Lane {
             }
             if let Some(reason) = action.seal {
                 metrics.seals.with_label_values(&[reason.as_str()]).inc();
+                let seal = journal.head().seq;
                 journal.publish(&shared.publisher).await?;
+                shared.runtime.spawn(journal.collect(seal, shared.retention));
             }
             Ok(journal)
         }

@@ -113,6 +113,7 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
         publisher: Publisher::new(Handle::current(), metrics.clone()),
         windows: windows(config),
         rolling: rolling(config),
+        retention: config.journal.retention,
         pending_rows,
         board: board.clone(),
         metrics: metrics.clone(),

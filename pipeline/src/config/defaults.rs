@@ -6,8 +6,8 @@ use std::time::Duration;
 use facestream_schemas::Size;
 
 use super::{
-    ByteSize, Config, Count, Detector, Envelope, Http, Journal, Kafka, Log, LogFormat, Parquet, Run, Settings, Start, Store,
-    Windows, Workers,
+    ByteSize, Config, Count, Detector, Envelope, GroupProtocol, Http, Journal, Kafka, Log, LogFormat, OnGap, Parquet, Run,
+    Settings, Start, Store, Windows, Workers,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -20,6 +20,8 @@ impl Default for Config {
                 topics: Vec::new(),
                 group: "facestream".to_owned(),
                 start: Start::Earliest,
+                group_protocol: GroupProtocol::Classic,
+                on_gap: OnGap::Stop,
                 properties: Settings::default(),
             },
             detector: Detector {
@@ -32,7 +34,7 @@ impl Default for Config {
             workers: Workers { count: Count::Auto, in_flight: ByteSize(64 * MIB), pending_rows: ByteSize(32 * MIB) },
             run: Run { drain_timeout: Duration::from_secs(20) },
             store: Store { url: String::new(), options: Settings::default() },
-            journal: Journal { append_every: Duration::from_secs(10) },
+            journal: Journal { append_every: Duration::from_secs(10), retention: Duration::from_hours(24) },
             parquet: Parquet { roll_bytes: ByteSize(128 * MIB), roll_every: Duration::from_hours(1), seal_on_shutdown: true },
             windows: Windows {
                 length: Duration::from_mins(1),

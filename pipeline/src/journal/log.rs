@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use backon::BackoffBuilder;
 use bytes::Bytes;
-use facestream_schemas::Partition;
+use facestream_schemas::{Micros, Partition};
+use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
@@ -26,6 +27,17 @@ pub enum Outcome {
     Won,
     /// Another's does.
     Fenced,
+}
+
+/// A record as the store lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its position, by its name.
+    pub seq: Seq,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was written, by the store's clock.
+    pub written: Micros,
 }
 
 /// The log of one partition.
@@ -91,6 +103,25 @@ impl Log {
         let head = self.store.first(&self.folder, |path| seq_of(path).filter(|_| path.parts().count() == depth)).await?;
         self.metrics.store_up.set(1);
         Ok(head)
+    }
+
+    /// Every record that there is, in no particular order: one LIST of all pages.
+    pub async fn list(&self) -> Result<Vec<Listed>, Error> {
+        let depth = self.folder.parts().count() + 1;
+        let listed = self.store.files.list(Some(&self.folder)).try_filter_map(|object| async move {
+            let seq = seq_of(&object.location).filter(|_| object.location.parts().count() == depth);
+            let written = Micros(object.last_modified.timestamp_micros());
+            Ok(seq.map(|seq| Listed { seq, bytes: object.size, written }))
+        });
+        listed.try_collect().await
+    }
+
+    /// Removes a record; one that is gone already is fine.
+    pub async fn remove(&self, seq: Seq) -> Result<(), Error> {
+        match self.store.files.delete(&self.path(seq)).await {
+            Err(Error::NotFound { .. }) => Ok(()),
+            other => other,
+        }
     }
 
     /// Whether there is a record after `seq`. A LIST, never a HEAD: the log may have holes.
@@ -160,7 +191,9 @@ impl Log {
         if named == seq { Ok(record) } else { Err(damaged(format!("its header says seq {}, its name says {}", named.0, seq.0))) }
     }
 
-    fn path(&self, seq: Seq) -> Path {
+    /// Where record `seq` lies.
+    #[must_use]
+    pub fn path(&self, seq: Seq) -> Path {
         self.folder.clone().join(format!("{:0NAME_DIGITS$}.arrow", u64::MAX - seq.0))
     }
 

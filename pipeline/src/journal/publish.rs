@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::JournalError;
 use super::log::{Log, backoff, pause};
 use super::record::{DataFile, Header, Seq};
+use crate::failpoint;
 use crate::metrics::Metrics;
 use crate::store::Upload;
 
@@ -120,7 +121,10 @@ impl Job {
             return staged.map(|_| None);
         }
         // The map's order is the order of appearance: detections, windows, frames.
-        for output in outputs.into_values() {
+        for (done, output) in outputs.into_values().enumerate() {
+            if done > 0 {
+                failpoint::hit("between-files");
+            }
             output.upload.complete().await?;
         }
         Ok(Some(()))

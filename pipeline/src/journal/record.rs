@@ -5,6 +5,7 @@
 //! carries the whole state of its partition; a successor needs no other record to go on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::Cursor;
 use std::sync::Arc;
 
@@ -19,12 +20,19 @@ use facestream_schemas::tables::{FrameRow, Table, detection_folders, detections_
 use facestream_schemas::{Hour, Micros, Offset, WindowRow};
 use facestream_stages::aggregate::WindowState;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// The version that this program writes, and the highest that it reads.
+///
+/// It rises with every change that an older program could not go on from. What may be added without that: optional fields of
+/// [`Header`] itself, which older programs carry along unread, and nullable columns, which are null where a record lacks them.
 pub const FORMAT_VERSION: u32 = 1;
 
 const HEADER_KEY: &str = "facestream";
+/// Holds `<nonce>:<sha256 in hex>` of the whole object, taken with zeros in the place of the sum.
+const SUM_KEY: &str = "facestream.sha256";
+const SUM_DIGITS: usize = 64;
 
 /// Position of a record in its partition's log, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -68,6 +76,18 @@ pub struct Header {
     pub files: Vec<DataFile>,
     /// When it was made, by the writer's clock.
     pub created_us: Micros,
+    /// Kafka's id of the topic that the offsets belong to, where the brokers tell one.
+    #[serde(default)]
+    pub topic_id: Option<String>,
+    /// Why the offsets do not follow on the record before; such a record has no rows.
+    #[serde(default)]
+    pub jump: Option<Jump>,
+    /// The frame that is worked on alone, because earlier owners died without progress.
+    #[serde(default)]
+    pub suspect: Option<Suspect>,
+    /// Fields of a newer program with the same format version, carried along.
+    #[serde(flatten)]
+    pub unknown: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Header {
@@ -78,6 +98,38 @@ impl Header {
     }
 }
 
+/// Consuming went on elsewhere than where the record before had ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jump {
+    /// What made it necessary.
+    pub why: Why,
+    /// Where the record before had ended.
+    pub from: Offset,
+    /// Where consuming goes on: this record's `start_offset` and `end_offset`.
+    pub to: Offset,
+}
+
+/// What made a jump necessary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// Kafka no longer has the records in between.
+    Gap,
+    /// The topic was deleted and made anew: the offsets count anew, too.
+    NewTopic,
+    /// Somebody moved the journal by `facestream journal reset`.
+    Reset,
+}
+
+/// A frame that was named before it was worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspect {
+    /// Which one.
+    pub offset: Offset,
+    /// How many owners were taken over from while it was named.
+    pub deaths: u32,
+}
+
 /// What a seal must know before its PUT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unsealed {
@@ -85,8 +137,11 @@ pub struct Unsealed {
     pub first_seq: Seq,
     /// First offset since the last seal.
     pub first_offset: Offset,
-    /// When the first rows were appended; `None` without rows.
+    /// When the first rows were appended, by the writer's clock, for people; `None` without rows.
     pub since: Option<Micros>,
+    /// How long the rows had waited when this record was made, in ms: time as it passes, whatever the clock says.
+    #[serde(default)]
+    pub age_ms: u64,
     /// Size of the records in bytes.
     pub bytes: u64,
     /// Hour of the lowest watermark when the first rows were appended.
@@ -99,7 +154,7 @@ impl Unsealed {
     /// Nothing yet, from this record and offset on.
     #[must_use]
     pub fn starting(first_seq: Seq, first_offset: Offset) -> Self {
-        Self { first_seq, first_offset, since: None, bytes: 0, watermark_hour: None, rows: BTreeMap::new() }
+        Self { first_seq, first_offset, since: None, age_ms: 0, bytes: 0, watermark_hour: None, rows: BTreeMap::new() }
     }
 
     /// How many hour folders have rows.
@@ -180,7 +235,9 @@ impl Record {
     /// Fixes header and rows.
     pub fn new(header: Header, rows: &Rows) -> Result<Self, RecordError> {
         let json = serde_json::to_string(&header)?;
-        let schema = Arc::new(Schema::new_with_metadata(fields(), [(HEADER_KEY.to_owned(), json)]));
+        let no_sum = format!("{}:{}", header.nonce, "0".repeat(SUM_DIGITS));
+        let metadata = [(HEADER_KEY.to_owned(), json), (SUM_KEY.to_owned(), no_sum.clone())];
+        let schema = Arc::new(Schema::new_with_metadata(fields(), metadata));
         let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::ZSTD))?;
         let mut writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options)?;
         for table in Table::ALL {
@@ -189,25 +246,49 @@ impl Record {
                 writer.write(&stored(&schema, table, &folders, rows.batch(table))?)?;
             }
         }
-        Ok(Self { header, bytes: writer.into_inner()?.into() })
+        let mut bytes = writer.into_inner()?;
+        let (place, sum) = sum_of(&bytes, &no_sum).ok_or(RecordError::NoHeader)?;
+        bytes[place].copy_from_slice(sum.as_bytes());
+        Ok(Self { header, bytes: bytes.into() })
     }
 
-    /// Reads a stored record's header and checks that this program can go on from it.
+    /// Reads a stored record's header and checks that the bytes are those written and that this program can go on from them.
     pub fn read(bytes: Bytes) -> Result<Self, RecordError> {
         let reader = StreamReader::try_new(Cursor::new(&bytes), None)?;
-        let json = reader.schema().metadata().get(HEADER_KEY).cloned().ok_or(RecordError::NoHeader)?;
-        let version = serde_json::from_str::<Version>(&json)?.format_version;
+        let schema = reader.schema();
+        let json = schema.metadata().get(HEADER_KEY).ok_or(RecordError::NoHeader)?;
+        let version = serde_json::from_str::<Version>(json)?.format_version;
         if version > FORMAT_VERSION {
             return Err(RecordError::Newer(version));
         }
-        let header = serde_json::from_str(&json)?;
-        Ok(Self { header, bytes })
+        let written = schema.metadata().get(SUM_KEY).ok_or(RecordError::NoHeader)?;
+        match sum_of(&bytes, written) {
+            Some((_, sum)) if written.ends_with(&sum) => Ok(Self { header: serde_json::from_str(json)?, bytes }),
+            _ => Err(RecordError::Altered),
+        }
     }
 
     /// The rows, as (table, folder of each row, rows).
     pub fn batches(&self) -> Result<Vec<(Table, Int64Array, RecordBatch)>, RecordError> {
         StreamReader::try_new(Cursor::new(&self.bytes), None)?.map(|batch| unpack(&batch?)).collect()
     }
+}
+
+/// Where the digits of `marked` (`<nonce>:<digits>`) stand in a record's bytes, and what they should be. The nonce is random, so
+/// that nothing that came out of a message looks like it.
+fn sum_of(bytes: &[u8], marked: &str) -> Option<(std::ops::Range<usize>, String)> {
+    let start = bytes.windows(marked.len()).position(|window| window == marked.as_bytes())?;
+    let end = start + marked.len();
+    let place = end.checked_sub(SUM_DIGITS)?..end;
+    let mut digest = Sha256::new();
+    digest.update(&bytes[..place.start]);
+    digest.update([b'0'; SUM_DIGITS]);
+    digest.update(&bytes[place.end..]);
+    let sum = digest.finalize().iter().fold(String::with_capacity(SUM_DIGITS), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    Some((place, sum))
 }
 
 #[derive(Deserialize)]
@@ -232,6 +313,9 @@ pub enum RecordError {
         "format version {0} is newer than {FORMAT_VERSION}, the highest that this version of facestream reads; use a newer one"
     )]
     Newer(u32),
+    /// Other bytes than were written.
+    #[error("its bytes are not those that were written (their sha256 differs): it was cut short or edited")]
+    Altered,
     /// A batch without rows of a known table.
     #[error("a batch holds no table that is known")]
     NoTable,
@@ -297,11 +381,31 @@ mod tests {
     fn a_damaged_record_is_an_error_and_no_panic() {
         let bytes = Record::new(samples::header(Seq(1)), &samples::rows(0..3)).unwrap().bytes;
         for cut in 0..bytes.len() {
-            let read = Record::read(bytes.slice(..cut)).and_then(|record| record.batches());
-            // The stream's end marker is optional to the reader; a cut inside the data is not.
-            assert!(read.is_err() || read.is_ok_and(|batches| batches.len() <= 3));
+            assert!(Record::read(bytes.slice(..cut)).is_err(), "cut at {cut} of {}", bytes.len());
         }
         assert!(Record::read(Bytes::from_static(b"not arrow at all")).is_err());
+    }
+
+    #[test]
+    fn an_edited_record_is_refused_wherever_it_was_edited() {
+        let bytes = Record::new(samples::header(Seq(1)), &samples::rows(0..3)).unwrap().bytes;
+        for at in (0..bytes.len()).step_by(7) {
+            let mut edited = bytes.to_vec();
+            edited[at] ^= 1;
+            assert!(Record::read(edited.into()).is_err(), "byte {at} of {}", bytes.len());
+        }
+        let digit = bytes.windows(14).position(|window| window == b"\"end_offset\":5").unwrap() + 13;
+        let mut edited = bytes.to_vec();
+        edited[digit] = b'4';
+        assert!(matches!(Record::read(edited.into()), Err(RecordError::Altered)));
+    }
+
+    #[test]
+    fn fields_of_a_newer_program_are_carried_along() {
+        let mut header = samples::header(Seq(1));
+        header.unknown.insert("of_tomorrow".to_owned(), serde_json::json!({"x": [1, 2]}));
+        let read = Record::read(Record::new(header.clone(), &Rows::default()).unwrap().bytes).unwrap();
+        assert_eq!(read.header, header);
     }
 
     #[test]

@@ -102,6 +102,10 @@ pub(crate) fn header(seq: Seq) -> Header {
         model_sha256: None,
         files: Vec::new(),
         created_us: Micros(NOON),
+        topic_id: None,
+        jump: None,
+        suspect: None,
+        unknown: serde_json::Map::new(),
     }
 }
 

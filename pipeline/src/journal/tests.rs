@@ -44,7 +44,7 @@ async fn open(store: &Store) -> Result<Opened, JournalError> {
 }
 
 async fn take_over(store: &Store) -> Journal {
-    open(store).await.unwrap().take_over(START, &publisher()).await.unwrap()
+    open(store).await.unwrap().take_over(START, None, &publisher()).await.unwrap()
 }
 
 fn batch(offsets: std::ops::Range<i64>, seal: bool) -> Batch {
@@ -126,7 +126,7 @@ async fn a_successor_publishes_what_was_sealed_and_the_predecessor_is_fenced() {
 
     let opened = open(&store).await.unwrap();
     assert_eq!(opened.end_offset(), Some(Offset(12)));
-    let mut second = opened.take_over(START, &publisher()).await.unwrap();
+    let mut second = opened.take_over(START, None, &publisher()).await.unwrap();
     assert_published(&store, 0..12).await;
 
     // The predecessor wakes up: it can neither publish nor append, and what is visible stays as it is.
@@ -147,7 +147,7 @@ async fn unsealed_rows_of_a_dead_writer_are_published_with_the_successors() {
 
     let opened = open(&store).await.unwrap();
     assert_eq!((opened.end_offset(), opened.window_state()), (Some(Offset(9)), state));
-    let mut second = opened.take_over(START, &publisher()).await.unwrap();
+    let mut second = opened.take_over(START, None, &publisher()).await.unwrap();
     assert_eq!(second.head().barren_takeovers, 1);
     second.append(batch(9..11, true)).await.unwrap();
     assert_eq!(second.head().barren_takeovers, 0);

@@ -17,7 +17,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 
 use super::ASK_TIMEOUT;
 use crate::config::Start;
-use crate::lane::{JournalError, LaneHandle, Lanes, Opened, Ticket};
+use crate::lane::{JournalError, LaneHandle, Lanes, Opened, Resume, Ticket};
 
 /// Journals that are opened at a time.
 const OPEN_AT_A_TIME: usize = 32;
@@ -129,7 +129,7 @@ impl Assignment {
             _ => 0,
         };
         let until = self.until.get(&partition).copied();
-        let lane = self.lanes.start(opened, start, until);
+        let lane = self.lanes.start(opened, Resume::at(start), until);
         self.held().insert(partition, Held::Bound(Bound { lane, messages: 0, next: start, attempts }));
     }
 

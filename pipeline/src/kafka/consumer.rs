@@ -24,6 +24,7 @@ use super::rebalance::Context;
 use crate::budget::Budget;
 use crate::clock::now;
 use crate::config::Start;
+use crate::failpoint;
 use crate::lane::{JournalError, Lanes, Leave, Position};
 use crate::workers::Job;
 
@@ -326,6 +327,7 @@ impl Polling<'_> {
         if appended.is_empty() {
             return;
         }
+        failpoint::hit("before-commit");
         let committed = list_at(appended.iter().map(|(partition, end)| (partition, *end)))
             .and_then(|offsets| self.consumer.commit(&offsets, mode));
         match committed {

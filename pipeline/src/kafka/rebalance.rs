@@ -16,6 +16,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::assignment::{Assignment, Held, list, list_at};
+use crate::failpoint;
 use crate::lane::{Leave, Opened};
 
 /// The longest that the callback waits for the store; what is not open by then is tried again from the poll loop.
@@ -140,6 +141,9 @@ impl Context {
             tracing::info!(partitions = partitions.len(), "{what} {}", names(partitions));
         }
         let held: Vec<_> = partitions.iter().filter_map(|partition| self.0.held().remove_entry(partition)).collect();
+        if !partitions.is_empty() {
+            failpoint::hit("in-revoke");
+        }
         if !lost {
             let ends = self.append_what_is_complete(&held);
             if let Err(error) = list_at(ends.iter().map(|(partition, end)| (*partition, *end)))

@@ -36,8 +36,8 @@ pub(super) struct Situation<'a> {
     pub(super) low_watermark: Option<Micros>,
     /// Since the last append began.
     pub(super) since_append: Duration,
-    /// The clock.
-    pub(super) now: Micros,
+    /// How long the oldest unsealed row has waited.
+    pub(super) unsealed_age: Option<Duration>,
     /// Whether the budget for pending rows runs out.
     pub(super) tight: bool,
     /// Whether a run until the end has collected everything.
@@ -88,11 +88,11 @@ pub(super) fn due(rolling: &Rolling, situation: &Situation<'_>) -> Option<Action
 
 fn seal_due(rolling: &Rolling, situation: &Situation<'_>) -> Option<SealReason> {
     let unsealed = &situation.head.unsealed;
-    let since = unsealed.since?;
+    let age = situation.unsealed_age?;
     let low_hour = situation.low_watermark.map(Hour::of);
     if unsealed.bytes >= rolling.roll_bytes {
         Some(SealReason::Size)
-    } else if situation.now >= since + rolling.roll_every {
+    } else if age >= rolling.roll_every {
         Some(SealReason::Age)
     } else if unsealed.watermark_hour.is_some() && low_hour > unsealed.watermark_hour {
         Some(SealReason::Hour)
@@ -123,7 +123,7 @@ mod tests {
             has_rows: false,
             low_watermark: Some(Micros(HOUR_US / 2)),
             since_append: Duration::from_mins(50),
-            now: Micros(0),
+            unsealed_age: head.unsealed.since.map(|_| Duration::ZERO),
             tight: true,
             at_the_end: true,
         }
@@ -171,14 +171,14 @@ mod tests {
         let (one, many) = (head(1), head(17));
         assert_eq!(sealed(&quiet(&one)), None);
         assert_eq!(sealed(&quiet(&many)), Some(SealReason::Folders));
-        let late = Situation { now: Micros(HOUR_US), ..quiet(&one) };
-        assert_eq!(sealed(&late), Some(SealReason::Age));
+        let old = Situation { unsealed_age: Some(Duration::from_hours(1)), ..quiet(&one) };
+        assert_eq!(sealed(&old), Some(SealReason::Age));
         let crossed = Situation { low_watermark: Some(Micros(HOUR_US)), ..quiet(&one) };
         assert_eq!(sealed(&crossed), Some(SealReason::Hour));
         let mut large = head(1);
         large.unsealed.bytes = 1_000;
         assert_eq!(sealed(&quiet(&large)), Some(SealReason::Size));
-        // Nothing is sealed where there are no rows, however old and whatever the clock says.
-        assert_eq!(sealed(&Situation { now: Micros(i64::MAX), ..quiet(&head(0)) }), None);
+        // Nothing is sealed where there are no rows.
+        assert_eq!(sealed(&Situation { low_watermark: Some(Micros(HOUR_US)), ..quiet(&head(0)) }), None);
     }
 }

@@ -28,6 +28,7 @@ fn lanes(store: &Store) -> Lanes {
             idle_timeout: Duration::from_secs(30),
         },
         rolling: Rolling { append_every: Duration::ZERO, roll_bytes: u64::MAX, roll_every: Duration::from_hours(1) },
+        retention: Duration::from_hours(24),
         pending_rows: Budget::new(1 << 20, gauge("used"), gauge("peak")),
         board: Board::default(),
         metrics,
@@ -41,7 +42,7 @@ fn partition() -> Partition {
 async fn start(lanes: &Lanes) -> (LaneHandle, Offset) {
     let opened = lanes.open(partition()).await.expect("a journal");
     let at = opened.end_offset().unwrap_or(Offset(0));
-    (lanes.start(opened, at, None), at)
+    (lanes.start(opened, Resume::at(at), None), at)
 }
 
 /// Offsets of `frames` rows in the journal's records, in order of the log.
