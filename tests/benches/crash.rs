@@ -22,7 +22,7 @@ fn main() {
     fs::create_dir_all(&out).unwrap_or_else(|error| panic!("creating {}: {error}", out.display()));
     let out = out.canonicalize().expect("the folder's whole path");
     let results = Results::in_folder(&out);
-    let (rounds, strikes_each) = (number("ROUNDS").unwrap_or(8), number("STRIKES").unwrap_or(10));
+    let (rounds, strikes_each) = (number("ROUNDS").unwrap_or(12), number("STRIKES").unwrap_or(10));
     let seed = number("SEED").or_else(|| unfinished(&results, rounds)).unwrap_or_else(new_seed);
     let command = format!("make crash SEED={seed} ROUNDS={rounds} STRIKES={strikes_each}");
     eprintln!("crash: {command}");
