@@ -8,6 +8,7 @@
 mod board;
 mod collect;
 mod due;
+mod recent;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -22,7 +23,7 @@ use facestream_stages::aggregate::{WindowSettings, Windows};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -30,6 +31,7 @@ pub use crate::journal::record::{Jump, Why};
 pub use crate::journal::{JournalError, Opened};
 pub use board::{Board, Ended, Progress};
 pub use due::Rolling;
+pub use recent::Recent;
 
 use crate::budget::{Budget, Permit};
 use crate::clock::now;
@@ -63,6 +65,8 @@ pub struct Lanes {
     pub rolling: Rolling,
     /// How long records are kept whose rows are published.
     pub retention: Duration,
+    /// Bounds how many take over at a time.
+    pub takeovers: Takeovers,
     /// Memory of rows that are not yet appended.
     pub pending_rows: Budget,
     /// Where lanes report to the poll thread.
@@ -84,7 +88,7 @@ impl Lanes {
     /// Starts a lane that goes on at `resume`. `until` is where a run until the end stops.
     #[must_use]
     pub fn start(&self, opened: Opened, resume: Resume, until: Option<Offset>) -> LaneHandle {
-        let start = resume.jump.as_ref().map_or(resume.at, |jump| jump.to);
+        let start = resume.start();
         let partition = opened.partition().clone();
         let now = Instant::now();
         let windows =
@@ -103,18 +107,32 @@ impl Lanes {
             inbox,
             control,
         };
-        let publisher = self.publisher.clone();
-        let take_over = async move {
-            let Resume { at, jump, topic_id } = resume;
-            let mut journal = opened.take_over(at, topic_id.clone(), &publisher).await?;
-            if let Some(jump) = jump {
-                journal.jump(jump, topic_id, &publisher).await?;
-            }
-            Ok(journal)
-        }
-        .boxed();
+        let take_over = self.clone().take_over(opened, resume).boxed();
         let task = self.runtime.spawn(lane.run(take_over));
         LaneHandle { id, rows, orders, task }
+    }
+
+    /// What a lane does before anything else; 32 at a time, so that a start with hundreds of partitions is no storm on the store.
+    async fn take_over(self, opened: Opened, resume: Resume) -> Result<Journal, JournalError> {
+        let _turn = self.takeovers.0.acquire().await;
+        let Resume { at, jump, topic_id } = resume;
+        let mut journal = opened.take_over(at, topic_id.clone(), &self.publisher).await?;
+        if let Some(jump) = jump {
+            let lost = if jump.why == Why::Gap { (jump.to.0 - jump.from.0).max(0) } else { 0 };
+            journal.jump(jump, topic_id, &self.publisher).await?;
+            self.metrics.lost_records.inc_by(lost as u64);
+        }
+        Ok(journal)
+    }
+}
+
+/// How many lanes take their journals over at a time.
+#[derive(Clone, Debug)]
+pub struct Takeovers(Arc<Semaphore>);
+
+impl Default for Takeovers {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(32)))
     }
 }
 
@@ -134,6 +152,12 @@ impl Resume {
     #[must_use]
     pub fn at(at: Offset) -> Self {
         Self { at, jump: None, topic_id: None }
+    }
+
+    /// The first offset that the lane covers.
+    #[must_use]
+    pub fn start(&self) -> Offset {
+        self.jump.as_ref().map_or(self.at, |jump| jump.to)
     }
 }
 

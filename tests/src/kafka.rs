@@ -3,6 +3,8 @@
 //! In: Kafka's jars and Java. Out: a KRaft broker (broker and controller in one process) on free ports of the loopback, with
 //! 512 MB of heap. Invariant: a topic belongs to one test ([`Kafka::topic`] never gives the same name twice).
 
+mod changes;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;

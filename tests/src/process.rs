@@ -67,7 +67,8 @@ pub(crate) fn tail(log: &Path) -> String {
 }
 
 /// A port that nobody listened on a moment ago.
-pub(crate) fn free_port() -> u16 {
+#[must_use]
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("its address").port()
 }

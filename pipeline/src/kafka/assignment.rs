@@ -12,12 +12,11 @@ use std::time::{Duration, Instant};
 use facestream_schemas::{Offset, Partition};
 use futures::StreamExt;
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaError;
+use tokio::sync::oneshot;
 
-use super::ASK_TIMEOUT;
-use crate::config::Start;
-use crate::lane::{JournalError, LaneHandle, Lanes, Opened, Resume, Ticket};
+use crate::config::{OnGap, Start};
+use crate::lane::{JournalError, LaneHandle, Lanes, Leave, Opened, Resume, Ticket};
 
 /// Journals that are opened at a time.
 const OPEN_AT_A_TIME: usize = 32;
@@ -29,6 +28,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 pub(super) struct Assignment {
     pub(super) lanes: Lanes,
     pub(super) start: Start,
+    pub(super) on_gap: OnGap,
     /// Where a run until the end stops; empty for one without end.
     pub(super) until: BTreeMap<Partition, Offset>,
     held: Mutex<BTreeMap<Partition, Held>>,
@@ -59,8 +59,19 @@ pub(super) struct Bound {
     pub(super) messages: u64,
     /// The next offset that is expected, or any beyond it.
     pub(super) next: Offset,
+    /// Kafka's id of the topic that the messages are of, where the brokers tell one.
+    pub(super) topic_id: Option<String>,
     /// Fenced this often in a row before.
     attempts: u32,
+    /// Kafka may not have what comes next: the lane finishes what it has, and takes nothing more. Gets the journal's end.
+    leaving: Option<oneshot::Receiver<Offset>>,
+}
+
+impl Bound {
+    /// Whether messages are still taken.
+    pub(super) fn is_open(&self) -> bool {
+        self.leaving.is_none()
+    }
 }
 
 /// A partition without a lane.
@@ -71,9 +82,9 @@ pub(super) struct Waiting {
 }
 
 impl Assignment {
-    pub(super) fn new(lanes: Lanes, start: Start, until: BTreeMap<Partition, Offset>) -> Self {
+    pub(super) fn new(lanes: Lanes, start: Start, on_gap: OnGap, until: BTreeMap<Partition, Offset>) -> Self {
         let (held, high, refused) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { lanes, start, until, held, high, resumed: AtomicBool::new(false), refused }
+        Self { lanes, start, on_gap, until, held, high, resumed: AtomicBool::new(false), refused }
     }
 
     pub(super) fn held(&self) -> MutexGuard<'_, BTreeMap<Partition, Held>> {
@@ -102,35 +113,37 @@ impl Assignment {
         results.into_iter().map(usable).collect()
     }
 
-    /// Where consuming starts: the journal's end, else the group's committed offset, else as configured, as a number.
-    pub(super) fn start_offset<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>, opened: &Opened) -> KafkaResult<Offset> {
-        if let Some(end) = opened.end_offset() {
-            return Ok(end);
-        }
-        let Partition { topic, number } = opened.partition();
-        let mut asked = TopicPartitionList::new();
-        asked.add_partition(topic, *number);
-        let committed = consumer.committed_offsets(asked, ASK_TIMEOUT)?;
-        if let Some(rdkafka::Offset::Offset(offset)) = committed.find_partition(topic, *number).map(|found| found.offset()) {
-            return Ok(Offset(offset));
-        }
-        let (low, high) = consumer.fetch_watermarks(topic, *number, ASK_TIMEOUT)?;
-        Ok(Offset(match self.start {
-            Start::Earliest => low,
-            Start::Latest => high,
-        }))
-    }
-
-    /// Starts the partition's lane; Kafka's consumer must be about to read at `start`.
-    pub(super) fn bind(&self, opened: Opened, start: Offset) {
+    /// Starts the partition's lane; Kafka's consumer must be about to read at [`Resume::start`].
+    pub(super) fn bind(&self, opened: Opened, resume: Resume) {
         let partition = opened.partition().clone();
         let attempts = match self.held().get(&partition) {
             Some(Held::Waiting(waiting)) => waiting.attempts,
             _ => 0,
         };
         let until = self.until.get(&partition).copied();
-        let lane = self.lanes.start(opened, Resume::at(start), until);
-        self.held().insert(partition, Held::Bound(Bound { lane, messages: 0, next: start, attempts }));
+        let next = resume.start();
+        let topic_id = resume.topic_id.clone().or_else(|| opened.topic_id().map(str::to_owned));
+        let lane = self.lanes.start(opened, resume, until);
+        let bound = Bound { lane, messages: 0, next, topic_id, attempts, leaving: None };
+        self.held().insert(partition, Held::Bound(bound));
+    }
+
+    /// Has the partition's lane finish and append what it has, and take nothing more; [`Assignment::left`] says when it has.
+    pub(super) fn finish(&self, partition: &Partition) {
+        if let Some(Held::Bound(bound)) = self.held().get_mut(partition) {
+            let leave = Leave { wait_for: bound.messages, seal: false, close_windows: false };
+            bound.leaving = Some(bound.lane.leave(leave));
+        }
+    }
+
+    /// Partitions whose lanes have finished, or ended trying; they now wait for their next start, which is due at once.
+    pub(super) fn left(&self) {
+        for held in self.held().values_mut() {
+            let Held::Bound(Bound { attempts, leaving: Some(end), .. }) = held else { continue };
+            if !matches!(end.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
+                *held = Held::Waiting(Waiting { attempts: *attempts, due: Instant::now() });
+            }
+        }
     }
 
     /// Puts the partition among those that wait for their journal, longer each time.
@@ -181,6 +194,9 @@ impl Assignment {
         let mut held = self.held();
         let (partition, held) = held.iter_mut().find(|(held, _)| held.number == number && *held.topic == *topic)?;
         let Held::Bound(bound) = held else { return None };
+        if !bound.is_open() {
+            return None;
+        }
         let beyond = self.until.get(partition).is_some_and(|until| offset >= *until);
         if beyond || offset < bound.next {
             return None;

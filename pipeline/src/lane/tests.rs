@@ -29,6 +29,7 @@ fn lanes(store: &Store) -> Lanes {
         },
         rolling: Rolling { append_every: Duration::ZERO, roll_bytes: u64::MAX, roll_every: Duration::from_hours(1) },
         retention: Duration::from_hours(24),
+        takeovers: Takeovers::default(),
         pending_rows: Budget::new(1 << 20, gauge("used"), gauge("peak")),
         board: Board::default(),
         metrics,
