@@ -64,12 +64,19 @@ impl Facestream {
     /// Starts `facestream run` with this configuration and these further arguments, such as `--until-end`.
     #[must_use]
     pub fn run(config: &Table, arguments: &[&str]) -> Facestream {
+        Self::run_to_die(config, arguments, "")
+    }
+
+    /// The same with a failpoint, such as `after-append=kill@3`.
+    #[must_use]
+    pub fn run_to_die(config: &Table, arguments: &[&str], failpoint: &str) -> Facestream {
         let folder = scratch();
         let http = format!("127.0.0.1:{}", free_port());
         let file = folder.path().join("facestream.toml");
         fs::write(&file, config.to_string()).expect("writing the configuration");
         let log = folder.path().join("facestream.log");
         let mut command = command();
+        command.env("FACESTREAM_FAILPOINT", failpoint);
         command.args(["run", "--config"]).arg(&file).args(["--set", &format!("http.listen={http}")]).args(arguments);
         Facestream { process: spawn(&command, &log), http: format!("http://{http}"), log, _folder: folder }
     }

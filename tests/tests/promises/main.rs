@@ -9,8 +9,10 @@ mod errors;
 mod kafka_bad_days;
 mod kafka_gaps;
 mod lifecycle;
+mod poison;
 mod pressure;
 mod scale;
+mod store_bad_days;
 
 use std::collections::BTreeMap;
 use std::path::Path;
