@@ -3,6 +3,7 @@
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "tests panic: that is how they fail")]
 
 mod content;
+mod crash;
 mod demo;
 mod documents;
 mod errors;
