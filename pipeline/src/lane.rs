@@ -10,7 +10,7 @@ mod collect;
 mod due;
 mod recent;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
