@@ -10,6 +10,8 @@ mod collect;
 mod due;
 mod recent;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 pub(crate) mod tests;
 
 use std::sync::Arc;
