@@ -12,7 +12,7 @@ mod recent;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;

@@ -4,6 +4,9 @@
 //! never contended. Invariant: a message without a lane is thrown away, and a lane only starts at its journal's end with the
 //! partition assigned or sought there, so nothing is lost.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

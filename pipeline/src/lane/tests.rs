@@ -14,7 +14,7 @@ use super::*;
 use crate::journal::record::Seq;
 use crate::journal::samples;
 
-fn lanes(store: &Store) -> Lanes {
+pub(crate) fn lanes(store: &Store) -> Lanes {
     let metrics = Metrics::new();
     let gauge = |name| IntGauge::new(name, "help").expect("a gauge");
     Lanes {

@@ -92,7 +92,7 @@ fn a_process_that_was_thrown_out_for_not_polling_comes_back_and_goes_on() {
     });
     running.signal("CONT");
     wait_committed(&mut running, kafka, "thrown-out", &topic, 300);
-    assert!(running.metric("facestream_rebalanced_partitions_total", &[("kind", "lost")]) >= 2.0);
+    assert!(running.metric("facestream_rebalanced_partitions_total", &[("what", "lost")]) >= 2.0);
     assert_eq!(running.terminate(LONG).code, Some(0));
     assert_exactly_once(kafka, &topic, folder.path());
 }

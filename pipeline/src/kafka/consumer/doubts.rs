@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use facestream_schemas::{Offset, Partition};
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::KafkaResult;
-use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
-use super::super::ASK_TIMEOUT;
 use super::super::assignment::{list, list_at};
 use super::super::brokers::{self, Range};
 use super::super::resume::{Known, Verdict};
@@ -21,6 +20,8 @@ use crate::lane::{Opened, Resume, Why};
 
 /// The longest wait for a journal that did not open at once.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest wait for one answer of Kafka: the group wants to be polled, and a stop obeyed.
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often topics are compared with what they were, without a reason.
 const COMPARE_TOPICS: Duration = Duration::from_secs(10);
 
@@ -97,13 +98,31 @@ impl Polling<'_> {
         self.assignment.finish(partition);
     }
 
+    /// Has the consumer read on at these offsets. librdkafka seeks only what it fetches: a partition that it has stopped fetching
+    /// is given up and taken again, which the group does not see.
     fn seek<'b>(&self, to: impl IntoIterator<Item = (&'b Partition, Offset)>) -> KafkaResult<()> {
         let to = list_at(to)?;
         if to.count() == 0 {
             return Ok(());
         }
-        let sought = self.consumer.seek_partitions(to, ASK_TIMEOUT)?;
-        sought.elements().iter().try_for_each(TopicPartitionListElem::error)
+        let mut unfetched = TopicPartitionList::new();
+        for element in self.consumer.seek_partitions(to.clone(), ASK_TIMEOUT)?.elements() {
+            match element.error() {
+                Err(KafkaError::OffsetFetch(RDKafkaErrorCode::State)) => {
+                    let wanted = to.find_partition(element.topic(), element.partition()).map(|wanted| wanted.offset());
+                    unfetched.add_partition_offset(element.topic(), element.partition(), wanted.unwrap_or(element.offset()))?;
+                }
+                sought => sought?,
+            }
+        }
+        if unfetched.count() == 0 {
+            return Ok(());
+        }
+        if self.consumer.assignment_lost() {
+            return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::AssignmentLost));
+        }
+        self.consumer.incremental_unassign(&unfetched)?;
+        self.consumer.incremental_assign(&unfetched)
     }
 
     /// Gives a waiting partition a new lane where it goes on, or stops it; `false` where that has to be tried again. A process
