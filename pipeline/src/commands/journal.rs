@@ -1,9 +1,10 @@
-//! `facestream journal`: look at the journal, prove what it promises.
+//! `facestream journal`: look at the journal, prove what it promises, move it forward.
 //!
-//! In: a store. Out: text for people, or JSON. Invariant: nothing is written.
+//! In: a store, and for `reset` Kafka. Out: text for people, or JSON. Invariant: only `reset` writes, and it never goes back.
 
 mod look;
 mod ls;
+mod reset;
 mod show;
 mod verify;
 
@@ -25,9 +26,10 @@ const EXAMPLES: &str = "Examples:
   facestream journal show frames/0                      its newest records
   facestream journal show frames/0 --seq 41             one record, whole
   facestream journal verify                             is every message there exactly once?
+  facestream journal reset --topic frames --latest      go on with the next message
 
 The journal is one log a partition under _journal/ of the store. Of the configuration only [store] is needed, as in
---set store.url=s3://bucket/faces.";
+--set store.url=s3://bucket/faces; reset needs [kafka], too.";
 
 /// Look at the journal, prove that every message has its row once
 #[derive(Clone, Debug, clap::Args)]
@@ -42,6 +44,7 @@ enum Command {
     Ls(ls::Args),
     Show(show::Args),
     Verify(verify::Args),
+    Reset(reset::Args),
 }
 
 /// Which partitions.
@@ -67,6 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         Command::Ls(args) => ls::run(args).map(|()| 0),
         Command::Show(args) => show::run(args).map(|()| 0),
         Command::Verify(args) => verify::run(args),
+        Command::Reset(args) => reset::run(args).map(|()| 0),
     }
 }
 
