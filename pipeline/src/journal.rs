@@ -7,6 +7,9 @@
 
 pub mod collect;
 pub mod log;
+#[cfg(test)]
+mod mutated;
+pub(crate) mod mutation;
 pub mod publish;
 pub mod record;
 #[cfg(test)]
@@ -25,6 +28,7 @@ use uuid::Uuid;
 use crate::clock::now;
 use crate::failpoint;
 use log::{Log, Outcome};
+use mutation::Mutation;
 use publish::Publisher;
 use record::{DataFile, FORMAT_VERSION, Header, Jump, Record, RecordError, Rows, Seq, Unsealed};
 
@@ -153,7 +157,7 @@ impl Opened {
                 if let Some(suspect) = &mut next.suspect {
                     suspect.deaths += 1;
                 }
-                if head.is_seal() {
+                if head.is_seal() && !mutation::is(Mutation::NoFinish) {
                     publisher.publish(&log, &partition, &head).await?.ok_or(JournalError::Fenced)?;
                     next.unsealed = Unsealed::starting(next.seq, next.end_offset);
                 }
@@ -203,13 +207,23 @@ impl Journal {
     /// Appends a batch; a seal only becomes files by [`Journal::publish`].
     pub async fn append(&mut self, batch: Batch) -> Result<(), JournalError> {
         debug_assert!(!self.head.is_seal(), "nothing is appended before the files are visible");
+        #[cfg(test)]
+        let Some(batch) = mutated::append(self, batch).await? else { return Ok(()) };
+        let header = self.header_after(&batch);
+        self.create(header, &batch.rows).await?;
+        failpoint::hit("after-append");
+        Ok(())
+    }
+
+    /// The header of the record that a batch becomes.
+    fn header_after(&self, batch: &Batch) -> Header {
         let mut header = self.next_header();
         if batch.end_offset > header.start_offset {
             header.barren_takeovers = 0;
             header.suspect = None;
         }
         header.end_offset = batch.end_offset;
-        header.window_state = batch.window_state;
+        header.window_state = batch.window_state.clone();
         let unsealed = &mut header.unsealed;
         for (table, hours) in batch.rows.count() {
             for (hour, rows) in hours {
@@ -223,14 +237,18 @@ impl Journal {
         if batch.seal {
             header.files = data_files(&self.partition, &header);
         }
-        self.create(header, &batch.rows).await?;
-        failpoint::hit("after-append");
-        Ok(())
+        header
     }
 
     /// Makes the head's files visible, then appends the empty record that says so.
     pub async fn publish(&mut self, publisher: &Publisher) -> Result<(), JournalError> {
-        publisher.publish(&self.log, &self.partition, &self.head).await?.ok_or(JournalError::Fenced)?;
+        let skip = mutation::is(Mutation::AppendBeforePublished) && self.head.seq.0.is_multiple_of(3);
+        if !skip && !mutation::is(Mutation::PublishFirst) {
+            publisher.publish(&self.log, &self.partition, &self.head).await?.ok_or(JournalError::Fenced)?;
+        }
+        if mutation::is(Mutation::CollectBeforeEmptyRecord) {
+            self.collect(self.head.seq, Duration::ZERO).await;
+        }
         let header = self.next_header();
         let unsealed = Unsealed::starting(header.seq, header.end_offset);
         self.create(Header { unsealed, ..header }, &Rows::default()).await

@@ -9,6 +9,8 @@ mod board;
 mod collect;
 mod due;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

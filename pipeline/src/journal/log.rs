@@ -13,6 +13,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use super::JournalError;
+use super::mutation::{self, Mutation};
 use super::record::{Record, Seq};
 use crate::metrics::Metrics;
 use crate::store::{APPEND_TIMEOUT, Store};
@@ -156,26 +157,35 @@ impl Log {
 
     /// Creates the record at its seq. The same bytes are sent until it is clear who won; dropping the future gives up.
     pub async fn append(&self, record: &Record) -> Result<Outcome, JournalError> {
-        let (seq, path) = (record.header.seq, self.path(record.header.seq));
         let mut waits = backoff();
         loop {
-            let create = PutOptions::from(PutMode::Create);
-            let put = self.store.appends.put_opts(&path, PutPayload::from(record.bytes.clone()), create);
-            match tokio::time::timeout(APPEND_TIMEOUT, put).await {
-                Ok(Ok(_)) => {
-                    self.metrics.store_up.set(1);
-                    return Ok(Outcome::Won);
-                }
-                Ok(Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => {}
-                Ok(Err(error)) => self.transient("append", &error),
-                Err(_) => self.transient("append", &format_args!("no answer within {APPEND_TIMEOUT:?}")),
-            }
-            if let Some(found) = self.read(seq).await? {
-                let ours = found.header.nonce == record.header.nonce;
-                return Ok(if ours { Outcome::Won } else { Outcome::Fenced });
+            if let Some(outcome) = self.try_append(record).await? {
+                return Ok(outcome);
             }
             pause(&mut waits).await;
         }
+    }
+
+    /// Sends the record once, and looks where the answer does not tell who won; `None` where nothing lies there yet.
+    pub(super) async fn try_append(&self, record: &Record) -> Result<Option<Outcome>, JournalError> {
+        let (seq, path) = (record.header.seq, self.path(record.header.seq));
+        let create = PutOptions::from(PutMode::Create);
+        let put = self.store.appends.put_opts(&path, PutPayload::from(record.bytes.clone()), create);
+        match tokio::time::timeout(APPEND_TIMEOUT, put).await {
+            Ok(Ok(_)) => {
+                self.metrics.store_up.set(1);
+                return Ok(Some(Outcome::Won));
+            }
+            Ok(Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => {}
+            Ok(Err(error)) => self.transient("append", &error),
+            Err(_) => self.transient("append", &format_args!("no answer within {APPEND_TIMEOUT:?}")),
+        }
+        if mutation::is(Mutation::AmbiguousIsWon) {
+            return Ok(Some(Outcome::Won));
+        }
+        let found = self.read(seq).await?;
+        let is_ours = |found: Record| found.header.nonce == record.header.nonce;
+        Ok(found.map(|found| if is_ours(found) { Outcome::Won } else { Outcome::Fenced }))
     }
 
     async fn get(&self, seq: Seq) -> Result<Option<Bytes>, Error> {

@@ -213,7 +213,7 @@ impl Rows {
         }
     }
 
-    fn batch(&self, table: Table) -> RecordBatch {
+    pub(super) fn batch(&self, table: Table) -> RecordBatch {
         match table {
             Table::Detections => detections_batch(&self.frames),
             Table::Windows => windows_batch(&self.windows),
