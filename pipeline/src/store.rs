@@ -161,13 +161,19 @@ impl Store {
 
     /// Removes what killed writers left behind in the local folders `staging` (everything) and `records` (temporary names).
     pub fn sweep(&self, staging: &Path, records: &Path) {
-        let Some(root) = &self.local else { return };
-        let leftovers = |folder: &Path| std::fs::read_dir(root.join(folder.as_ref())).into_iter().flatten().flatten();
-        let temporary = leftovers(records).filter(|entry| entry.file_name().to_string_lossy().contains('#'));
-        for entry in leftovers(staging).chain(temporary) {
+        for leftover in self.leftovers(staging, records) {
             // One that cannot be removed is invisible to readers and tried again at the next takeover.
-            let _ = std::fs::remove_file(entry.path());
+            let _ = std::fs::remove_file(leftover);
         }
+    }
+
+    /// What [`Store::sweep`] would remove.
+    #[must_use]
+    pub fn leftovers(&self, staging: &Path, records: &Path) -> Vec<PathBuf> {
+        let Some(root) = &self.local else { return Vec::new() };
+        let entries = |folder: &Path| std::fs::read_dir(root.join(folder.as_ref())).into_iter().flatten().flatten();
+        let temporary = entries(records).filter(|entry| entry.file_name().to_string_lossy().contains('#'));
+        entries(staging).chain(temporary).map(|entry| entry.path()).collect()
     }
 }
 

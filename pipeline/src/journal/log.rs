@@ -82,6 +82,12 @@ impl Log {
         self.store.sweep(&self.staging, &self.folder);
     }
 
+    /// How many files killed writers of this partition left behind, or live ones are about to show; none on a remote store.
+    #[must_use]
+    pub fn leftovers(&self) -> usize {
+        self.store.leftovers(&self.staging, &self.folder).len()
+    }
+
     /// The newest record, or `None` where there is no log yet. Retries transient errors for as long as it is polled.
     pub async fn head(&self) -> Result<Option<Record>, JournalError> {
         let mut waits = backoff();
