@@ -73,7 +73,12 @@ impl Facestream {
         let folder = scratch();
         let file = folder.path().join("facestream.toml");
         fs::write(&file, config.to_string()).expect("writing the configuration");
-        let mut running = Facestream::run_logged(&file, arguments, &[("FACESTREAM_FAILPOINT", failpoint)], &folder.path().join("facestream.log"));
+        let mut running = Facestream::run_logged(
+            &file,
+            arguments,
+            &[("FACESTREAM_FAILPOINT", failpoint)],
+            &folder.path().join("facestream.log"),
+        );
         running._folder = Some(folder);
         running
     }
