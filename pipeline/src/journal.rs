@@ -7,6 +7,9 @@
 
 pub mod collect;
 pub mod log;
+#[cfg(test)]
+mod mutated;
+pub(crate) mod mutation;
 pub mod publish;
 pub mod record;
 #[cfg(test)]
@@ -25,8 +28,14 @@ use uuid::Uuid;
 use crate::clock::now;
 use crate::failpoint;
 use log::{Log, Outcome};
+use mutation::Mutation;
 use publish::Publisher;
-use record::{DataFile, FORMAT_VERSION, Header, Jump, Record, RecordError, Rows, Seq, Unsealed};
+use record::{DataFile, FORMAT_VERSION, Header, Jump, Record, RecordError, Rows, Seq, Suspect, Unsealed};
+
+/// So many takeovers in a row without progress mean that some frame ends the process.
+const BARREN_TAKEOVERS: u32 = 3;
+/// So many owners have to die over a frame that they work on alone before it is given up: one death may have other reasons.
+const DEATHS: u32 = 2;
 
 /// Who writes: goes into every record.
 #[derive(Clone, Debug)]
@@ -79,12 +88,26 @@ pub enum JournalError {
         /// Why not.
         cause: String,
     },
+    /// A bug.
+    #[error("a task of this partition panicked, which is a bug: {0}; start again, nothing is lost")]
+    Panicked(String),
 }
 
 impl From<RecordError> for JournalError {
     fn from(error: RecordError) -> Self {
         Self::Encode { what: "a journal record", cause: error.to_string() }
     }
+}
+
+/// How a partition has to be gone on with, after what became of its earlier owners.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caution {
+    /// Rows are appended as soon as there are any, so that the next owner begins close to whatever ended this one.
+    pub eager: bool,
+    /// Frames are worked on one at a time, each named by a record beforehand.
+    pub alone: bool,
+    /// The frame that was named when owners died: it is not worked on again.
+    pub condemned: Option<Offset>,
 }
 
 /// A log that was looked at but not taken over: where its owner would go on.
@@ -135,6 +158,18 @@ impl Opened {
         self.head.as_ref().and_then(|head| head.topic_id.as_deref())
     }
 
+    /// How its next owner has to go on.
+    #[must_use]
+    pub fn caution(&self) -> Caution {
+        let Some(head) = &self.head else { return Caution::default() };
+        let (barren, suspect) = (head.barren_takeovers + 1, head.suspect);
+        Caution {
+            eager: barren + 1 >= BARREN_TAKEOVERS || suspect.is_some(),
+            alone: barren >= BARREN_TAKEOVERS || suspect.is_some(),
+            condemned: suspect.filter(|suspect| suspect.deaths + 1 >= DEATHS).map(|suspect| suspect.offset),
+        }
+    }
+
     /// Publishes the head's files if it is a seal, then appends an empty record, which fences whoever wrote here before.
     /// `start` is where consuming begins where there is no log yet; `topic_id` is noted where the log names none.
     pub async fn take_over(
@@ -153,7 +188,7 @@ impl Opened {
                 if let Some(suspect) = &mut next.suspect {
                     suspect.deaths += 1;
                 }
-                if head.is_seal() {
+                if head.is_seal() && !mutation::is(Mutation::NoFinish) {
                     publisher.publish(&log, &partition, &head).await?.ok_or(JournalError::Fenced)?;
                     next.unsealed = Unsealed::starting(next.seq, next.end_offset);
                 }
@@ -191,6 +226,20 @@ pub struct Batch {
     pub low_watermark: Option<Micros>,
     /// Whether all rows since the last seal, these included, become files.
     pub seal: bool,
+    /// What the record says of the frame that is worked on alone.
+    pub note: Note,
+}
+
+/// What a record says of the dangers of its partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Note {
+    /// What the one before said, as far as it still holds.
+    #[default]
+    Same,
+    /// This frame is worked on alone from now on.
+    Suspect(Offset),
+    /// The partition is left with nothing in hand: what becomes of this process has nothing to do with it.
+    LeftInPeace,
 }
 
 impl Journal {
@@ -203,13 +252,28 @@ impl Journal {
     /// Appends a batch; a seal only becomes files by [`Journal::publish`].
     pub async fn append(&mut self, batch: Batch) -> Result<(), JournalError> {
         debug_assert!(!self.head.is_seal(), "nothing is appended before the files are visible");
+        #[cfg(test)]
+        let Some(batch) = mutated::append(self, batch).await? else { return Ok(()) };
+        let header = self.header_after(&batch);
+        self.create(header, &batch.rows).await?;
+        failpoint::hit("after-append");
+        Ok(())
+    }
+
+    /// The header of the record that a batch becomes.
+    fn header_after(&self, batch: &Batch) -> Header {
         let mut header = self.next_header();
-        if batch.end_offset > header.start_offset {
+        if batch.end_offset > header.start_offset || batch.note == Note::LeftInPeace {
             header.barren_takeovers = 0;
-            header.suspect = None;
         }
         header.end_offset = batch.end_offset;
-        header.window_state = batch.window_state;
+        let known = header.suspect.filter(|suspect| suspect.offset >= batch.end_offset);
+        header.suspect = match batch.note {
+            Note::Same => known,
+            Note::LeftInPeace => None,
+            Note::Suspect(offset) => Some(known.filter(|known| known.offset == offset).unwrap_or(Suspect { offset, deaths: 0 })),
+        };
+        header.window_state = batch.window_state.clone();
         let unsealed = &mut header.unsealed;
         for (table, hours) in batch.rows.count() {
             for (hour, rows) in hours {
@@ -223,14 +287,18 @@ impl Journal {
         if batch.seal {
             header.files = data_files(&self.partition, &header);
         }
-        self.create(header, &batch.rows).await?;
-        failpoint::hit("after-append");
-        Ok(())
+        header
     }
 
     /// Makes the head's files visible, then appends the empty record that says so.
     pub async fn publish(&mut self, publisher: &Publisher) -> Result<(), JournalError> {
-        publisher.publish(&self.log, &self.partition, &self.head).await?.ok_or(JournalError::Fenced)?;
+        let skip = mutation::is(Mutation::AppendBeforePublished) && self.head.seq.0.is_multiple_of(3);
+        if !skip && !mutation::is(Mutation::PublishFirst) {
+            publisher.publish(&self.log, &self.partition, &self.head).await?.ok_or(JournalError::Fenced)?;
+        }
+        if mutation::is(Mutation::CollectBeforeEmptyRecord) {
+            self.collect(self.head.seq, Duration::ZERO).await;
+        }
         let header = self.next_header();
         let unsealed = Unsealed::starting(header.seq, header.end_offset);
         self.create(Header { unsealed, ..header }, &Rows::default()).await
@@ -241,7 +309,8 @@ impl Journal {
     pub async fn jump(&mut self, jump: Jump, topic_id: Option<String>, publisher: &Publisher) -> Result<(), JournalError> {
         if !self.head.unsealed.rows.is_empty() {
             let (end_offset, window_state) = (self.head.end_offset, self.head.window_state.clone());
-            let rest = Batch { rows: Rows::default(), end_offset, window_state, low_watermark: None, seal: true };
+            let rest =
+                Batch { rows: Rows::default(), end_offset, window_state, low_watermark: None, seal: true, note: Note::Same };
             self.append(rest).await?;
             self.publish(publisher).await?;
         }

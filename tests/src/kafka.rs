@@ -5,6 +5,8 @@
 
 mod broker;
 
+mod changes;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

@@ -5,6 +5,7 @@
 //! them under constant attack ([`crash`]). A part that is missing fails the test with a message that says `make test`; only what
 //! needs [`Versitygw`], which only Go brings, is skipped, and says so. Invariant: tests wait for what they need with [`wait_for`],
 //! never for a time.
+#![forbid(unsafe_code)]
 #![allow(clippy::missing_panics_doc, reason = "a harness panics: that is how a test fails")]
 
 mod cache;
@@ -20,7 +21,7 @@ mod wait;
 pub use duck::Duck;
 pub use facestream::{Facestream, Finished};
 pub use kafka::{Ending, Kafka, Record};
-pub use process::scratch;
+pub use process::{free_port, scratch};
 pub use s3::S3;
 pub use versitygw::Versitygw;
 pub use wait::wait_for;

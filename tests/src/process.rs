@@ -69,7 +69,8 @@ pub(crate) fn tail(log: &Path) -> String {
 
 /// A port that nobody listened on a moment ago, and that this process is given once only. It lies below those that the kernel
 /// gives to outgoing connections (from 32768): a server that is down for a moment finds it free again.
-pub(crate) fn free_port() -> u16 {
+#[must_use]
+pub fn free_port() -> u16 {
     const RANGE: std::ops::Range<u32> = 10_000..32_000;
     // Test processes that run side by side begin at different places.
     static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(process::id().wrapping_mul(97)));

@@ -3,7 +3,7 @@
 //! In: fixed records. Out: won or fenced, never "maybe". Invariant (rules 1 and 2): an append is a create-only PUT of the next
 //! seq whose bytes never change, and every error is read back until it is clear whose record lies there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder;
 use bytes::Bytes;
@@ -13,9 +13,10 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use super::JournalError;
+use super::mutation::{self, Mutation};
 use super::record::{Record, Seq};
 use crate::metrics::Metrics;
-use crate::store::{APPEND_TIMEOUT, Store};
+use crate::store::{APPEND_TIMEOUT, Outage, Store};
 
 /// Names are `u64::MAX - seq`, so that the newest lists first.
 const NAME_DIGITS: usize = 20;
@@ -81,6 +82,12 @@ impl Log {
         self.store.sweep(&self.staging, &self.folder);
     }
 
+    /// How many files killed writers of this partition left behind, or live ones are about to show; none on a remote store.
+    #[must_use]
+    pub fn leftovers(&self) -> usize {
+        self.store.leftovers(&self.staging, &self.folder).len()
+    }
+
     /// The newest record, or `None` where there is no log yet. Retries transient errors for as long as it is polled.
     pub async fn head(&self) -> Result<Option<Record>, JournalError> {
         let mut waits = backoff();
@@ -101,7 +108,7 @@ impl Log {
     async fn head_seq(&self) -> Result<Option<Seq>, Error> {
         let depth = self.folder.parts().count() + 1;
         let head = self.store.first(&self.folder, |path| seq_of(path).filter(|_| path.parts().count() == depth)).await?;
-        self.metrics.store_up.set(1);
+        self.answered();
         Ok(head)
     }
 
@@ -150,33 +157,42 @@ impl Log {
 
     /// Creates the record at its seq. The same bytes are sent until it is clear who won; dropping the future gives up.
     pub async fn append(&self, record: &Record) -> Result<Outcome, JournalError> {
-        let (seq, path) = (record.header.seq, self.path(record.header.seq));
         let mut waits = backoff();
         loop {
-            let create = PutOptions::from(PutMode::Create);
-            let put = self.store.appends.put_opts(&path, PutPayload::from(record.bytes.clone()), create);
-            match tokio::time::timeout(APPEND_TIMEOUT, put).await {
-                Ok(Ok(_)) => {
-                    self.metrics.store_up.set(1);
-                    return Ok(Outcome::Won);
-                }
-                Ok(Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => {}
-                Ok(Err(error)) => self.transient("append", &error),
-                Err(_) => self.transient("append", &format_args!("no answer within {APPEND_TIMEOUT:?}")),
-            }
-            if let Some(found) = self.read(seq).await? {
-                let ours = found.header.nonce == record.header.nonce;
-                return Ok(if ours { Outcome::Won } else { Outcome::Fenced });
+            if let Some(outcome) = self.try_append(record).await? {
+                return Ok(outcome);
             }
             pause(&mut waits).await;
         }
+    }
+
+    /// Sends the record once, and looks where the answer does not tell who won; `None` where nothing lies there yet.
+    pub(super) async fn try_append(&self, record: &Record) -> Result<Option<Outcome>, JournalError> {
+        let (seq, path) = (record.header.seq, self.path(record.header.seq));
+        let create = PutOptions::from(PutMode::Create);
+        let put = self.store.appends.put_opts(&path, PutPayload::from(record.bytes.clone()), create);
+        match tokio::time::timeout(APPEND_TIMEOUT, put).await {
+            Ok(Ok(_)) => {
+                self.answered();
+                return Ok(Some(Outcome::Won));
+            }
+            Ok(Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => {}
+            Ok(Err(error)) => self.transient("append", &error),
+            Err(_) => self.transient("append", &format_args!("no answer within {APPEND_TIMEOUT:?}")),
+        }
+        if mutation::is(Mutation::AmbiguousIsWon) {
+            return Ok(Some(Outcome::Won));
+        }
+        let found = self.read(seq).await?;
+        let is_ours = |found: Record| found.header.nonce == record.header.nonce;
+        Ok(found.map(|found| if is_ours(found) { Outcome::Won } else { Outcome::Fenced }))
     }
 
     async fn get(&self, seq: Seq) -> Result<Option<Bytes>, Error> {
         match self.store.files.get(&self.path(seq)).await {
             Ok(found) => {
                 let bytes = found.bytes().await?;
-                self.metrics.store_up.set(1);
+                self.answered();
                 Ok(Some(bytes))
             }
             Err(Error::NotFound { .. }) => Ok(None),
@@ -197,11 +213,20 @@ impl Log {
         self.folder.clone().join(format!("{:0NAME_DIGITS$}.arrow", u64::MAX - seq.0))
     }
 
-    /// Every store operation that is tried again is counted, and logged where people look when something is wrong.
+    /// Every store operation that is tried again is counted; an outage is logged, not every failure of it.
     pub(super) fn transient(&self, operation: &str, error: &dyn std::fmt::Display) {
         self.metrics.store_up.set(0);
         self.metrics.store_errors.with_label_values(&[operation]).inc();
-        tracing::warn!(folder = %self.folder, operation, "the store failed, trying again: {error}");
+        if let Some(failures) = self.store.health.failed(Instant::now()) {
+            tracing::warn!(folder = %self.folder, operation, failures, "the store failed, trying again: {error}");
+        }
+    }
+
+    fn answered(&self) {
+        self.metrics.store_up.set(1);
+        if let Some(Outage { lasted, failures }) = self.store.health.answered(Instant::now()) {
+            tracing::info!(failures, "the store answers again, after {lasted:.1?}");
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::JournalError;
 use super::log::{Log, backoff, pause};
+use super::mutation::{self, Mutation};
 use super::record::{DataFile, Header, Seq};
 use crate::failpoint;
 use crate::metrics::Metrics;
@@ -34,30 +35,36 @@ pub struct Publisher {
     slots: Arc<Semaphore>,
     runtime: Handle,
     metrics: Metrics,
+    /// On the runtime's own thread: the simulation has no other.
+    #[cfg(test)]
+    as_tasks: bool,
 }
 
 impl Publisher {
     /// A publisher that does its I/O on `runtime`.
     #[must_use]
     pub fn new(runtime: Handle, metrics: Metrics) -> Self {
-        Self { slots: Arc::new(Semaphore::new(AT_A_TIME)), runtime, metrics }
+        Self {
+            slots: Arc::new(Semaphore::new(AT_A_TIME)),
+            runtime,
+            metrics,
+            #[cfg(test)]
+            as_tasks: false,
+        }
+    }
+
+    /// A publisher that does everything on `runtime`, for a simulation with a single thread.
+    #[cfg(test)]
+    pub(crate) fn as_tasks(runtime: Handle, metrics: Metrics) -> Self {
+        Self { as_tasks: true, ..Self::new(runtime, metrics) }
     }
 
     /// Makes the files of `seal` visible; `None` where the log goes on beyond it. Waits its turn, retries transient errors.
     pub async fn publish(&self, log: &Log, partition: &Partition, seal: &Header) -> Result<Option<()>, JournalError> {
         let _slot = self.slots.acquire().await;
         let started = Instant::now();
-        let (done, result) = oneshot::channel();
         let job = Job { log: log.clone(), metadata: metadata(partition, seal), seal: seal.clone() };
-        let runtime = self.runtime.clone();
-        // Encoding is CPU work and stays off the I/O threads. Dropping this future does not end the thread: it finishes or
-        // finds that the log has gone on.
-        std::thread::Builder::new()
-            .name(format!("publish-{}", partition.number))
-            .spawn(move || {
-                let _ = done.send(runtime.block_on(job.publish()));
-            })
-            .map_err(|error| encode_error(&error))?;
+        let result = self.start(job, partition)?;
         let published = result.await.map_err(|_| encode_error(&"the publishing thread panicked"))??;
         self.metrics.publish_seconds.observe(started.elapsed().as_secs_f64());
         for file in seal.files.iter().filter(|_| published.is_some()) {
@@ -66,20 +73,41 @@ impl Publisher {
         }
         Ok(published)
     }
+
+    /// Encoding is CPU work and stays off the I/O threads. Dropping the receiver does not end the thread: it finishes or finds that
+    /// the log has gone on.
+    fn start(&self, job: Job, partition: &Partition) -> Result<oneshot::Receiver<Published>, JournalError> {
+        let (done, result) = oneshot::channel();
+        #[cfg(test)]
+        if self.as_tasks {
+            self.runtime.spawn(async move { done.send(job.publish().await) });
+            return Ok(result);
+        }
+        let runtime = self.runtime.clone();
+        std::thread::Builder::new()
+            .name(format!("publish-{}", partition.number))
+            .spawn(move || {
+                let _ = done.send(runtime.block_on(job.publish()));
+            })
+            .map_err(|error| encode_error(&error))?;
+        Ok(result)
+    }
 }
+
+type Published = Result<Option<()>, JournalError>;
 
 /// What a file says about itself, for `verify` and for people.
 fn metadata(partition: &Partition, seal: &Header) -> Vec<(String, String)> {
-    [
+    let mut pairs = vec![
         ("facestream.pipeline_id", seal.pipeline_id.clone()),
         ("facestream.topic", partition.topic.to_string()),
         ("facestream.partition", partition.number.to_string()),
         ("facestream.seq", seal.seq.0.to_string()),
         ("facestream.first_offset", seal.unsealed.first_offset.to_string()),
         ("facestream.end_offset", seal.end_offset.to_string()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .to_vec()
+    ];
+    pairs.extend(seal.topic_id.iter().map(|id| ("facestream.topic_id", id.clone())));
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 struct Job {
@@ -114,7 +142,8 @@ impl Job {
     async fn attempt(&self) -> Result<Option<()>, Failure> {
         let Some(mut outputs) = self.missing_files().await? else { return Ok(Some(())) };
         let staged = self.stage(&mut outputs).await;
-        if !matches!(staged, Ok(true)) || self.log.goes_beyond(self.seal.seq).await {
+        let looks = !mutation::is(Mutation::NoList);
+        if !matches!(staged, Ok(true)) || (looks && self.log.goes_beyond(self.seal.seq).await) {
             for output in outputs.into_values() {
                 output.upload.abort().await;
             }
@@ -160,7 +189,8 @@ impl Job {
                 continue;
             }
             let staging = self.log.staging().clone().join(format!("{}-{}-{}", self.seal.seq.0, file.table.name(), file.hour.0));
-            let encoder = Encoder::new(file.table, self.metadata.clone())?;
+            let rows = ("facestream.rows".to_owned(), file.rows.to_string());
+            let encoder = Encoder::new(file.table, self.metadata.iter().cloned().chain([rows]))?;
             let upload = self.log.store().upload(target, staging);
             outputs.insert((file.table, file.hour), Output { encoder: Some(encoder), upload, rows: 0 });
         }

@@ -25,7 +25,7 @@ struct State {
 /// How far a partition is.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    lane: u64,
+    pub(super) lane: u64,
     /// End of the journal; `None` until the takeover is won.
     pub journal_end: Option<Offset>,
     /// One past the last offset whose row is collected.

@@ -12,8 +12,9 @@ use facestream_stages::order::Order;
 
 use super::Position;
 use crate::budget::{Budget, Permit};
-use crate::journal::Batch;
+use crate::journal::mutation::{self, Mutation};
 use crate::journal::record::Rows;
+use crate::journal::{Batch, Note};
 
 pub(super) struct Collected {
     order: Order<(FrameRow, Permit)>,
@@ -23,6 +24,7 @@ pub(super) struct Collected {
     /// The memory of `rows`.
     permit: Option<Permit>,
     budget: Budget,
+    start: Offset,
     end: Offset,
     until: Option<Offset>,
     newest_record: Option<Micros>,
@@ -51,6 +53,7 @@ impl Collected {
             bytes: 0,
             permit: None,
             budget,
+            start,
             end: start,
             until,
             newest_record: None,
@@ -60,6 +63,7 @@ impl Collected {
     /// Takes a row in, and with it all that were waiting for it.
     pub(super) fn insert(&mut self, number: u64, row: FrameRow, now: Instant) -> Added {
         let permit = self.budget.take(row.memory());
+        let number = if mutation::is(Mutation::OrderByOffset) { (row.meta.key.offset.0 - self.start.0) as u64 } else { number };
         self.order.insert(number, (row, permit));
         let mut added = Added::default();
         while let Some((row, permit)) = self.order.pop() {
@@ -79,7 +83,7 @@ impl Collected {
 
     /// Walks over gaps that compaction or transactions left, once no message is in flight, and closes idle windows at the end.
     pub(super) fn advance(&mut self, position: Position, now: Instant) -> Closed {
-        if self.delivered() < position.bound {
+        if self.delivered() < position.bound || mutation::is(Mutation::PositionIgnored) {
             return Closed::default();
         }
         let reachable = self.until.map_or(position.offset, |until| position.offset.min(until));
@@ -118,7 +122,7 @@ impl Collected {
     }
 
     /// Everything collected, as a batch with the memory that it holds.
-    pub(super) fn take(&mut self, seal: bool) -> (Batch, Option<Permit>) {
+    pub(super) fn take(&mut self, seal: bool, note: Note) -> (Batch, Option<Permit>) {
         self.bytes = 0;
         let batch = Batch {
             rows: std::mem::take(&mut self.rows),
@@ -126,6 +130,7 @@ impl Collected {
             window_state: self.windows.state().clone(),
             low_watermark: self.windows.low_watermark(),
             seal,
+            note,
         };
         (batch, self.permit.take())
     }

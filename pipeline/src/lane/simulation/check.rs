@@ -1,0 +1,101 @@
+//! What readers see at the end of a run, against what they should see.
+//!
+//! In: the store's objects, the topic. Out: nothing, or what is wrong. Knows no journal: it reads the Parquet files.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
+use facestream_schemas::Offset;
+use facestream_schemas::tables::Table;
+use facestream_stages::aggregate::{WindowState, Windows};
+use futures::TryStreamExt;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tokio::time::Instant;
+
+use super::topic::{Topic, row};
+use super::{Verdict, windows};
+
+/// Every row of a table that is visible.
+async fn visible(objects: &InMemory, table: Table) -> Vec<RecordBatch> {
+    let files: Vec<ObjectMeta> = objects.list(Some(&Path::from(table.name()))).try_collect().await.expect("a list");
+    let mut rows = Vec::new();
+    for file in files {
+        let bytes = objects.get(&file.location).await.expect("a file").bytes().await.expect("its bytes");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("a Parquet file").build().expect("its rows");
+        rows.extend(reader.map(|batch| batch.expect("rows")));
+    }
+    rows
+}
+
+/// How often each message is there.
+fn count(rows: &[RecordBatch]) -> BTreeMap<i64, usize> {
+    let mut counts = BTreeMap::new();
+    for offset in rows.iter().flat_map(|rows| rows["kafka_offset"].as_primitive::<Int64Type>().values().to_vec()) {
+        *counts.entry(offset).or_default() += 1;
+    }
+    counts
+}
+
+/// A window by its source and start, and its counts: ok, failed, faces, late.
+type Counted = (String, i64, [i64; 4]);
+
+fn counted(rows: &[RecordBatch]) -> Vec<Counted> {
+    let mut all = Vec::new();
+    for rows in rows {
+        let sources = arrow::compute::cast(&rows["source_id"], &DataType::Utf8).expect("text");
+        let starts = rows["window_start"].as_primitive::<TimestampMicrosecondType>();
+        let numbers =
+            ["frames_ok", "frames_failed", "faces_total", "late_frames"].map(|name| rows[name].as_primitive::<Int64Type>());
+        for n in 0..rows.num_rows() {
+            all.push((sources.as_string::<i32>().value(n).to_owned(), starts.value(n), numbers.map(|column| column.value(n))));
+        }
+    }
+    all.sort();
+    all
+}
+
+/// What the same windows come to when all messages are seen once, in order, by one process.
+fn reference(topic: &Topic) -> Vec<Counted> {
+    let now = Instant::now().into_std();
+    let mut all = Windows::new("cams".into(), 0, windows(), WindowState::default(), now);
+    let mut closed: Vec<Counted> = Vec::new();
+    for offset in topic.messages() {
+        closed.extend(all.add(&row(*offset), now).closed.into_iter().map(|window| {
+            let counts = [window.frames_ok, window.frames_failed, window.faces_total, window.late_frames];
+            (window.source_id.to_string(), window.window_start.0, counts)
+        }));
+    }
+    closed.sort();
+    closed
+}
+
+/// Every message once in `frames`, its one face (if it has one) once in `detections`, every window once.
+pub(super) async fn check(objects: &Arc<super::store::World>, topic: &Topic) -> Verdict {
+    let objects = &objects.objects;
+    let frames = count(&visible(objects, Table::Frames).await);
+    let detections = count(&visible(objects, Table::Detections).await);
+    let has_face = |offset: &Offset| row(*offset).outcome.is_ok_and(|faces| !faces.is_empty());
+    for offset in topic.messages() {
+        let seen = [frames.get(&offset.0).copied().unwrap_or(0), detections.get(&offset.0).copied().unwrap_or(0)];
+        let expected = [1, usize::from(has_face(offset))];
+        if seen[0] > expected[0] || seen[1] > expected[1] {
+            return Verdict::Doubled(*offset);
+        }
+        if seen != expected {
+            return Verdict::Lost(*offset);
+        }
+    }
+    let (seen, expected) = (counted(&visible(objects, Table::Windows).await), reference(topic));
+    if seen == expected { Verdict::Sound } else { Verdict::Windows(format!("{seen:?} instead of {expected:?}")) }
+}
+
+/// The names of all objects: the story of a run, to be compared.
+pub(super) async fn names(world: &super::store::World) -> Vec<String> {
+    let objects: Vec<ObjectMeta> = world.objects.list(None).try_collect().await.expect("a list");
+    objects.into_iter().map(|object| object.location.to_string()).collect()
+}
