@@ -67,8 +67,9 @@ impl Facestream {
         let folder = scratch();
         let file = folder.path().join("facestream.toml");
         fs::write(&file, config.to_string()).expect("writing the configuration");
-        let running = Facestream::run_logged(&file, arguments, &[], &folder.path().join("facestream.log"));
-        Facestream { _folder: Some(folder), ..running }
+        let mut running = Facestream::run_logged(&file, arguments, &[], &folder.path().join("facestream.log"));
+        running._folder = Some(folder);
+        running
     }
 
     /// Starts `facestream run` with the configuration in `file`, and with `environment` set; what it writes goes to `log`.

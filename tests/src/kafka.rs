@@ -4,12 +4,11 @@
 //! topic belongs to one test ([`Kafka::topic`] never gives the same name twice).
 
 mod broker;
-
 mod changes;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;

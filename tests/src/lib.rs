@@ -17,7 +17,7 @@ mod wait;
 
 pub use duck::Duck;
 pub use facestream::{Facestream, Finished};
-pub use kafka::{Kafka, Record};
+pub use kafka::{Ending, Kafka, Record};
 pub use process::{free_port, scratch};
 pub use s3::S3;
 pub use wait::wait_for;
