@@ -5,6 +5,7 @@
 pub mod check;
 pub mod config;
 pub mod demo;
+pub mod journal;
 pub mod produce;
 pub mod run;
 
@@ -29,6 +30,13 @@ impl Given {
     pub fn load(&self, needs: Needs) -> Result<(Config, Origins), Mistakes> {
         crate::config::load(&Sources::of_process(self.config.clone(), self.set.clone(), needs))
     }
+}
+
+/// A table for people: nothing but columns under a header.
+fn grid<const N: usize>(header: [&str; N]) -> comfy_table::Table {
+    let mut grid = comfy_table::Table::new();
+    grid.load_style(comfy_table::presets::NOTHING).set_header(header);
+    grid
 }
 
 /// An error whose kind the exit code tells.

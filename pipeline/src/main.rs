@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use facestream::commands::{check, config, demo, exit_code, produce, run};
+use facestream::commands::{check, config, demo, exit_code, journal, produce, run};
 
 const ABOUT: &str = "Camera frames from Kafka, faces to Parquet.
 
@@ -20,6 +20,7 @@ const EXAMPLES: &str = "First steps:
   facestream check                             see whether all is in place
   facestream run                               consume, detect, write; Ctrl-C stops
   facestream produce --topic frames photos/    send pictures
+  facestream journal verify                    prove that every message has its row once
 
 Every value of the configuration can be given in the file, as FACESTREAM__SECTION__KEY in the environment, or with \
 --set section.key=value; the later win.
@@ -40,6 +41,7 @@ enum Command {
     Check(check::Args),
     Produce(produce::Args),
     Config(config::Args),
+    Journal(journal::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Produce(args) => produce::run(args).map(|()| 0),
         Command::Config(args) => config::run(args).map(|()| 0),
+        Command::Journal(args) => journal::run(args),
     };
     match done {
         Ok(code) => code.into(),

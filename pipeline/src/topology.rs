@@ -108,7 +108,7 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
     let lanes = Lanes {
         runtime: Handle::current(),
         store,
-        writer: Arc::new(writer(config, &cluster, &run_id, &detector)),
+        writer: Arc::new(writer(config, &cluster, &run_id, detector.model_sha256.clone())),
         publisher: Publisher::new(Handle::current(), metrics.clone()),
         windows: windows(config),
         rolling: rolling(config),
@@ -186,12 +186,13 @@ fn budget(name: &str, bytes: u64, metrics: &Metrics) -> Budget {
     Budget::new(usize::try_from(bytes).unwrap_or(usize::MAX), gauge(&metrics.budget_bytes), gauge(&metrics.budget_peak_bytes))
 }
 
-fn writer(config: &Config, cluster: &str, run_id: &str, detector: &DetectorIdentity) -> Writer {
+/// Who writes the journal: a consumer group of a Kafka cluster, and for people the host, the process and the run.
+pub(crate) fn writer(config: &Config, cluster: &str, run_id: &str, model_sha256: Option<String>) -> Writer {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Writer {
         pipeline_id: format!("{cluster}/{}", config.kafka.group),
         owner: format!("{}/{}/{run_id}", host.trim(), std::process::id()),
-        model_sha256: detector.model_sha256.clone(),
+        model_sha256,
     }
 }
 

@@ -64,10 +64,21 @@ impl Facestream {
     /// Starts `facestream run` with this configuration and these further arguments, such as `--until-end`.
     #[must_use]
     pub fn run(config: &Table, arguments: &[&str]) -> Facestream {
+        Self::run_to_die(config, arguments, "")
+    }
+
+    /// The same with a failpoint, such as `after-append=kill@3`.
+    #[must_use]
+    pub fn run_to_die(config: &Table, arguments: &[&str], failpoint: &str) -> Facestream {
         let folder = scratch();
         let file = folder.path().join("facestream.toml");
         fs::write(&file, config.to_string()).expect("writing the configuration");
-        let mut running = Facestream::run_logged(&file, arguments, &[], &folder.path().join("facestream.log"));
+        let mut running = Facestream::run_logged(
+            &file,
+            arguments,
+            &[("FACESTREAM_FAILPOINT", failpoint)],
+            &folder.path().join("facestream.log"),
+        );
         running._folder = Some(folder);
         running
     }

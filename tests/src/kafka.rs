@@ -241,6 +241,17 @@ impl Kafka {
         known.collect()
     }
 
+    /// Waits until the group has no member left: until the sessions of those that died are over.
+    pub fn wait_for_no_members(&self, group: &str) {
+        wait_for(&format!("group {group} to have no members"), Duration::from_mins(1), || {
+            let groups = self.producer.client().fetch_group_list(Some(group), REQUEST).map_err(|error| error.to_string())?;
+            match groups.groups().iter().map(|found| found.members().len()).sum::<usize>() {
+                0 => Ok(()),
+                members => Err(format!("{members} members")),
+            }
+        });
+    }
+
     /// Deletes the group with all its offsets, as soon as its last member is gone.
     pub fn delete_group(&self, group: &str) {
         wait_for(&format!("group {group} to be deleted"), Duration::from_mins(1), || {

@@ -98,16 +98,16 @@ type Published = Result<Option<()>, JournalError>;
 
 /// What a file says about itself, for `verify` and for people.
 fn metadata(partition: &Partition, seal: &Header) -> Vec<(String, String)> {
-    [
+    let mut pairs = vec![
         ("facestream.pipeline_id", seal.pipeline_id.clone()),
         ("facestream.topic", partition.topic.to_string()),
         ("facestream.partition", partition.number.to_string()),
         ("facestream.seq", seal.seq.0.to_string()),
         ("facestream.first_offset", seal.unsealed.first_offset.to_string()),
         ("facestream.end_offset", seal.end_offset.to_string()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .to_vec()
+    ];
+    pairs.extend(seal.topic_id.iter().map(|id| ("facestream.topic_id", id.clone())));
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 struct Job {
@@ -189,7 +189,8 @@ impl Job {
                 continue;
             }
             let staging = self.log.staging().clone().join(format!("{}-{}-{}", self.seal.seq.0, file.table.name(), file.hour.0));
-            let encoder = Encoder::new(file.table, self.metadata.clone())?;
+            let rows = ("facestream.rows".to_owned(), file.rows.to_string());
+            let encoder = Encoder::new(file.table, self.metadata.iter().cloned().chain([rows]))?;
             let upload = self.log.store().upload(target, staging);
             outputs.insert((file.table, file.hour), Output { encoder: Some(encoder), upload, rows: 0 });
         }

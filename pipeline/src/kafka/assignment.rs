@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use facestream_schemas::{Offset, Partition};
+use facestream_schemas::{MessageKey, Offset, Partition};
 use futures::StreamExt;
 use rdkafka::TopicPartitionList;
 use rdkafka::error::KafkaError;
@@ -68,6 +68,25 @@ pub(super) struct Bound {
     attempts: u32,
     /// Kafka may not have what comes next: the lane finishes what it has, and takes nothing more. Gets the journal's end.
     leaving: Option<oneshot::Receiver<Offset>>,
+    /// So many of the next messages are worked on one at a time.
+    alone: u64,
+    /// The message that is not worked on again.
+    condemned: Option<Offset>,
+}
+
+/// So many frames are worked on one at a time after barren takeovers: more than can be finished during an append, since the
+/// owners before have appended eagerly and yet nothing.
+const ALONE: u64 = 64;
+
+/// How a message is to be worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Care {
+    /// Like any other.
+    None,
+    /// With no other frame of the process, and named beforehand.
+    Alone,
+    /// Not at all: owners have died over it.
+    Condemned,
 }
 
 impl Bound {
@@ -126,15 +145,25 @@ impl Assignment {
         let until = self.until.get(&partition).copied();
         let next = resume.start();
         let topic_id = resume.topic_id.clone().or_else(|| opened.topic_id().map(str::to_owned));
+        let caution = opened.caution();
+        if caution.alone {
+            tracing::warn!(
+                %partition,
+                "earlier owners died without progress: the next {ALONE} frames are worked on one at a time, to find the one that ends \
+                 the process"
+            );
+        }
         let lane = self.lanes.start(opened, resume, until);
-        let bound = Bound { lane, messages: 0, next, topic_id, attempts, leaving: None };
+        let alone = if caution.alone { ALONE } else { 0 };
+        let bound = Bound { lane, messages: 0, next, topic_id, attempts, leaving: None, alone, condemned: caution.condemned };
         self.held().insert(partition, Held::Bound(bound));
     }
 
     /// Has the partition's lane finish and append what it has, and take nothing more; [`Assignment::left`] says when it has.
     pub(super) fn finish(&self, partition: &Partition) {
         if let Some(Held::Bound(bound)) = self.held().get_mut(partition) {
-            let leave = Leave { wait_for: bound.messages, seal: false, close_windows: false };
+            let messages = bound.messages;
+            let leave = Leave { wait_for: messages, bound: messages, seal: false, close_windows: false };
             bound.leaving = Some(bound.lane.leave(leave));
         }
     }
@@ -192,8 +221,8 @@ impl Assignment {
         self.held().insert(partition.clone(), Held::Stopped);
     }
 
-    /// Binds a message to its partition's lane: its way back, or `None` where it is not wanted.
-    pub(super) fn ticket(&self, topic: &str, number: i32, offset: Offset) -> Option<(Arc<str>, Ticket)> {
+    /// Binds a message to its partition's lane: its way back, and how to work on it; `None` where it is not wanted.
+    pub(super) fn ticket(&self, topic: &str, number: i32, offset: Offset) -> Option<(Arc<str>, Ticket, Care)> {
         let mut held = self.held();
         let (partition, held) = held.iter_mut().find(|(held, _)| held.number == number && *held.topic == *topic)?;
         let Held::Bound(bound) = held else { return None };
@@ -207,7 +236,22 @@ impl Assignment {
         let ticket = bound.lane.ticket(bound.messages);
         bound.messages += 1;
         bound.next = offset.next();
-        Some((Arc::clone(&partition.topic), ticket))
+        let care = match bound.alone {
+            _ if bound.condemned == Some(offset) => Care::Condemned,
+            0 => Care::None,
+            _ => Care::Alone,
+        };
+        bound.alone = bound.alone.saturating_sub(1);
+        Some((Arc::clone(&partition.topic), ticket, care))
+    }
+
+    /// Has the lane that the message was bound to name it; `None` where that lane is gone.
+    pub(super) fn name(&self, key: &MessageKey, ticket: &Ticket) -> Option<oneshot::Receiver<()>> {
+        let partition = Partition { topic: Arc::clone(&key.topic), number: key.partition };
+        match self.held().get(&partition) {
+            Some(Held::Bound(bound)) if bound.lane.has_bound(ticket) => Some(bound.lane.name(key.offset)),
+            _ => None,
+        }
     }
 }
 

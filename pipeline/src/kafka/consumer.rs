@@ -3,10 +3,11 @@
 //! In: messages. Out: [`Job`]s for the workers, each bound to its lane. Invariant: this thread alone owns and drops the
 //! consumer; it never waits more than a second for room, and nothing is sought or replaced with a message in hand.
 
+mod alone;
 mod doubts;
 mod drain;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use tokio_util::sync::CancellationToken;
 
-use super::assignment::{Assignment, Bound, Held, list, list_at};
+use super::assignment::{Assignment, Bound, Care, Held, list, list_at};
 use super::rebalance::Context;
 use crate::budget::Budget;
 use crate::clock::now;
@@ -28,6 +29,7 @@ use crate::config::{OnGap, Start};
 use crate::failpoint;
 use crate::lane::{JournalError, Lanes, Position};
 use crate::workers::Job;
+use alone::{Alone, Unsent};
 use doubts::Doubts;
 
 /// The longest wait for a message, and thus for everything else that the thread does.
@@ -116,6 +118,7 @@ impl Poller {
             paused: false,
             frame_bytes: frame_bytes(self.in_flight.limit(), self.lanes.pending_rows.limit()),
             doubts: Doubts::default(),
+            alone: VecDeque::new(),
         };
         while !self.stop.is_cancelled() {
             polling.step()?;
@@ -140,6 +143,8 @@ struct Polling<'a> {
     frame_bytes: usize,
     /// What has to be asked of Kafka before it is believed that lanes get what comes next.
     doubts: Doubts,
+    /// Frames that have to be worked on alone, the first of them now; rarely more than one.
+    alone: VecDeque<Alone>,
 }
 
 impl Polling<'_> {
@@ -166,10 +171,10 @@ impl Polling<'_> {
         Ok(())
     }
 
-    /// Opens the envelope and hands the message to the workers. Their channel holds all that the budget allows.
-    fn take(&self, message: &BorrowedMessage<'_>) {
+    /// Opens the envelope and hands the message to the workers, or keeps it until it can be worked on alone.
+    fn take(&mut self, message: &BorrowedMessage<'_>) {
         let offset = Offset(message.offset());
-        let Some((topic, ticket)) = self.assignment.ticket(message.topic(), message.partition(), offset) else { return };
+        let Some((topic, ticket, care)) = self.assignment.ticket(message.topic(), message.partition(), offset) else { return };
         let value = message.payload();
         let headers = message
             .headers()
@@ -187,7 +192,17 @@ impl Polling<'_> {
         let metrics = &self.assignment.lanes.metrics;
         metrics.records.inc();
         metrics.record_bytes.inc_by(meta.size_bytes);
-        metrics.queued_frames.inc();
+        let frame = Unsent { meta, image, ticket };
+        match care {
+            Care::None => self.send(frame),
+            Care::Alone => self.alone.push_back(Alone::Waiting(frame)),
+            Care::Condemned => self.send(frame.condemned()),
+        }
+    }
+
+    /// To the workers. Their channel holds all that the budget allows.
+    fn send(&self, Unsent { meta, image, ticket }: Unsent) {
+        self.assignment.lanes.metrics.queued_frames.inc();
         let permit = self.poller.in_flight.take(image.as_ref().map_or(0, bytes::Bytes::len).max(self.frame_bytes));
         // Fails only when all workers are gone; the message then has no row and is the next run's.
         let _ = self.poller.jobs.send(Job { meta, image, ticket, permit, polled: Instant::now() });
@@ -200,7 +215,7 @@ impl Polling<'_> {
         let longest = if self.paused { Duration::ZERO } else { ROOM };
         let pending_rows = &self.assignment.lanes.pending_rows;
         let budgets = [("in_flight", &self.poller.in_flight, largest), ("pending_rows", pending_rows, pending_rows.limit() / 4)];
-        let mut room = true;
+        let mut room = self.go_alone(longest);
         for (name, budget, need) in budgets {
             let asked = Instant::now();
             let fits = budget.wait_for_room(need, longest.saturating_sub(started.elapsed()));

@@ -213,11 +213,10 @@ impl Context {
 
     /// Has every lane append once more; where their journals end. Lanes that take too long are dropped.
     fn append_what_is_complete<'a>(&self, held: &'a [(Partition, Held)]) -> Vec<(&'a Partition, Offset)> {
-        let leave = Leave { wait_for: 0, seal: false, close_windows: false };
         let asked: Vec<_> = held
             .iter()
             .filter_map(|(partition, held)| match held {
-                Held::Bound(bound) => Some((partition, bound.lane.leave(leave))),
+                Held::Bound(bound) => Some((partition, bound.lane.leave(Leave::now(bound.messages)))),
                 _ => None,
             })
             .collect();

@@ -3,14 +3,17 @@
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "tests panic: that is how they fail")]
 
 mod content;
+mod crash;
 mod demo;
 mod documents;
 mod errors;
 mod kafka_bad_days;
 mod kafka_gaps;
 mod lifecycle;
+mod poison;
 mod pressure;
 mod scale;
+mod store_bad_days;
 
 use std::collections::BTreeMap;
 use std::path::Path;

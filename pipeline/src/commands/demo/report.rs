@@ -12,12 +12,13 @@ use anyhow::Context;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
-use comfy_table::{CellAlignment, Table as Grid, presets};
+use comfy_table::{CellAlignment, Table as Grid};
 use facestream_schemas::tables::Table;
 use indicatif::{BinaryBytes, HumanCount};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::cameras::Sent;
+use crate::commands::grid;
 
 /// What the files hold.
 #[derive(Default)]
@@ -156,12 +157,6 @@ fn parquet_files(folder: &Path, table: Table) -> anyhow::Result<Vec<PathBuf>> {
     let folder = folder.display().to_string();
     let pattern = format!("{}/{}/*/*/*.parquet", glob::Pattern::escape(&folder), table.name());
     glob::glob(&pattern).with_context(|| format!("cannot search {folder}"))?.map(|path| Ok(path?)).collect()
-}
-
-fn grid<const N: usize>(header: [&str; N]) -> Grid {
-    let mut grid = Grid::new();
-    grid.load_style(presets::NOTHING).set_header(header);
-    grid
 }
 
 /// Names to the left, numbers to the right.

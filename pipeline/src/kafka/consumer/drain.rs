@@ -24,12 +24,16 @@ impl Polling<'_> {
         // Most of the time goes to finishing; what is complete by then is appended in the rest.
         let at_end = self.poller.at_end.is_cancelled();
         let patience = if at_end { FOR_EVER } else { self.poller.drain_timeout.mul_f64(0.7) };
+        while !self.go_alone(Duration::from_millis(20)) && started.elapsed() < patience {
+            let _ = self.consumer.poll(Duration::from_millis(20));
+        }
         self.leave(started + patience, |bound| Leave {
             wait_for: bound,
+            bound,
             seal: self.poller.seal || at_end,
             close_windows: at_end,
         });
-        self.leave(started + self.poller.drain_timeout, |_| Leave { wait_for: 0, seal: false, close_windows: false });
+        self.leave(started + self.poller.drain_timeout, Leave::now);
         self.commit_appended(CommitMode::Sync);
         let left = self.partitions(|held| matches!(held, Held::Bound(_)));
         if !left.is_empty() {
