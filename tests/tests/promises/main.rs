@@ -6,6 +6,7 @@ mod content;
 mod demo;
 mod documents;
 mod errors;
+mod journal;
 mod lifecycle;
 mod pressure;
 mod scale;
