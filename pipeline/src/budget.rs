@@ -51,6 +51,12 @@ impl Budget {
         !waited.timed_out()
     }
 
+    /// Waits until nothing at all is in use, for `longest` at most; whether that is so.
+    #[must_use]
+    pub fn wait_until_empty(&self, longest: Duration) -> bool {
+        self.wait_for_room(self.0.limit, longest)
+    }
+
     /// Its size in bytes.
     #[must_use]
     pub fn limit(&self) -> usize {

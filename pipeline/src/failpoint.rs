@@ -3,7 +3,8 @@
 //! In: `FACESTREAM_FAILPOINT="NAME=ACTION@N"` in the environment, read once: at the `N`-th time that the place `NAME` is reached
 //! the process kills (`kill`) or freezes (`stop`) itself. Without the variable a failpoint does nothing.
 //! Places: `after-append` (won, not yet reported or committed), `between-files` (of one publish), `before-commit` (of offsets to
-//! Kafka), `in-revoke` (in the rebalance callback), `mid-recovery` (before the takeover's record).
+//! Kafka), `in-revoke` (in the rebalance callback), `mid-recovery` (before the takeover's record), `frame:ID`
+//! (a worker is about to decode the frame of this `frame_id`).
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,7 +46,13 @@ fn parse(text: &str) -> Option<Failpoint> {
 
 /// Marks a place. Does nothing unless this very place and time were asked for.
 pub fn hit(name: &str) {
-    if let Some(set) = SET.as_ref().filter(|set| set.name == name)
+    hit_at(|| name);
+}
+
+/// Marks a place whose name is only made where any failpoint is set.
+pub fn hit_at<S: AsRef<str>>(name: impl FnOnce() -> S) {
+    if let Some(set) = SET.as_ref()
+        && name().as_ref() == set.name
         && REACHED.fetch_add(1, Ordering::Relaxed) + 1 == set.at
         && let Err(error) = kill_process(getpid(), set.signal)
     {

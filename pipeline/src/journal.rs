@@ -30,7 +30,12 @@ use crate::failpoint;
 use log::{Log, Outcome};
 use mutation::Mutation;
 use publish::Publisher;
-use record::{DataFile, FORMAT_VERSION, Header, Jump, Record, RecordError, Rows, Seq, Unsealed};
+use record::{DataFile, FORMAT_VERSION, Header, Jump, Record, RecordError, Rows, Seq, Suspect, Unsealed};
+
+/// So many takeovers in a row without progress mean that some frame ends the process.
+const BARREN_TAKEOVERS: u32 = 3;
+/// So many owners have to die over a frame that they work on alone before it is given up: one death may have other reasons.
+const DEATHS: u32 = 2;
 
 /// Who writes: goes into every record.
 #[derive(Clone, Debug)]
@@ -83,12 +88,26 @@ pub enum JournalError {
         /// Why not.
         cause: String,
     },
+    /// A bug.
+    #[error("a task of this partition panicked, which is a bug: {0}; start again, nothing is lost")]
+    Panicked(String),
 }
 
 impl From<RecordError> for JournalError {
     fn from(error: RecordError) -> Self {
         Self::Encode { what: "a journal record", cause: error.to_string() }
     }
+}
+
+/// How a partition has to be gone on with, after what became of its earlier owners.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caution {
+    /// Rows are appended as soon as there are any, so that the next owner begins close to whatever ended this one.
+    pub eager: bool,
+    /// Frames are worked on one at a time, each named by a record beforehand.
+    pub alone: bool,
+    /// The frame that was named when owners died: it is not worked on again.
+    pub condemned: Option<Offset>,
 }
 
 /// A log that was looked at but not taken over: where its owner would go on.
@@ -137,6 +156,18 @@ impl Opened {
     #[must_use]
     pub fn topic_id(&self) -> Option<&str> {
         self.head.as_ref().and_then(|head| head.topic_id.as_deref())
+    }
+
+    /// How its next owner has to go on.
+    #[must_use]
+    pub fn caution(&self) -> Caution {
+        let Some(head) = &self.head else { return Caution::default() };
+        let (barren, suspect) = (head.barren_takeovers + 1, head.suspect);
+        Caution {
+            eager: barren + 1 >= BARREN_TAKEOVERS || suspect.is_some(),
+            alone: barren >= BARREN_TAKEOVERS || suspect.is_some(),
+            condemned: suspect.filter(|suspect| suspect.deaths + 1 >= DEATHS).map(|suspect| suspect.offset),
+        }
     }
 
     /// Publishes the head's files if it is a seal, then appends an empty record, which fences whoever wrote here before.
@@ -195,6 +226,20 @@ pub struct Batch {
     pub low_watermark: Option<Micros>,
     /// Whether all rows since the last seal, these included, become files.
     pub seal: bool,
+    /// What the record says of the frame that is worked on alone.
+    pub note: Note,
+}
+
+/// What a record says of the dangers of its partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Note {
+    /// What the one before said, as far as it still holds.
+    #[default]
+    Same,
+    /// This frame is worked on alone from now on.
+    Suspect(Offset),
+    /// The partition is left with nothing in hand: what becomes of this process has nothing to do with it.
+    LeftInPeace,
 }
 
 impl Journal {
@@ -218,11 +263,16 @@ impl Journal {
     /// The header of the record that a batch becomes.
     fn header_after(&self, batch: &Batch) -> Header {
         let mut header = self.next_header();
-        if batch.end_offset > header.start_offset {
+        if batch.end_offset > header.start_offset || batch.note == Note::LeftInPeace {
             header.barren_takeovers = 0;
-            header.suspect = None;
         }
         header.end_offset = batch.end_offset;
+        let known = header.suspect.filter(|suspect| suspect.offset >= batch.end_offset);
+        header.suspect = match batch.note {
+            Note::Same => known,
+            Note::LeftInPeace => None,
+            Note::Suspect(offset) => Some(known.filter(|known| known.offset == offset).unwrap_or(Suspect { offset, deaths: 0 })),
+        };
         header.window_state = batch.window_state.clone();
         let unsealed = &mut header.unsealed;
         for (table, hours) in batch.rows.count() {
@@ -259,7 +309,8 @@ impl Journal {
     pub async fn jump(&mut self, jump: Jump, topic_id: Option<String>, publisher: &Publisher) -> Result<(), JournalError> {
         if !self.head.unsealed.rows.is_empty() {
             let (end_offset, window_state) = (self.head.end_offset, self.head.window_state.clone());
-            let rest = Batch { rows: Rows::default(), end_offset, window_state, low_watermark: None, seal: true };
+            let rest =
+                Batch { rows: Rows::default(), end_offset, window_state, low_watermark: None, seal: true, note: Note::Same };
             self.append(rest).await?;
             self.publish(publisher).await?;
         }

@@ -8,11 +8,14 @@
 mod board;
 mod collect;
 mod due;
+mod recent;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,20 +25,21 @@ use facestream_stages::aggregate::{WindowSettings, Windows};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 pub use crate::journal::record::{Jump, Why};
-pub use crate::journal::{JournalError, Opened};
+pub use crate::journal::{Caution, JournalError, Opened};
 pub use board::{Board, Ended, Progress};
 pub use due::Rolling;
+pub use recent::Recent;
 
 use crate::budget::{Budget, Permit};
 use crate::clock::now;
 use crate::journal::log::Log;
 use crate::journal::publish::Publisher;
-use crate::journal::{Journal, Writer};
+use crate::journal::{Journal, Note, Writer};
 use crate::metrics::Metrics;
 use crate::store::Store;
 use collect::Collected;
@@ -43,6 +47,8 @@ use due::{Action, SealReason, Situation, due};
 
 /// Rows on their way to one lane.
 const INBOX: usize = 1_024;
+/// A cautious lane appends eagerly for so many frames.
+const EAGER_FRAMES: u64 = 1_024;
 /// How often a lane without news looks whether something is due.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -63,6 +69,8 @@ pub struct Lanes {
     pub rolling: Rolling,
     /// How long records are kept whose rows are published.
     pub retention: Duration,
+    /// Bounds how many take over at a time.
+    pub takeovers: Takeovers,
     /// Memory of rows that are not yet appended.
     pub pending_rows: Budget,
     /// Where lanes report to the poll thread.
@@ -84,7 +92,7 @@ impl Lanes {
     /// Starts a lane that goes on at `resume`. `until` is where a run until the end stops.
     #[must_use]
     pub fn start(&self, opened: Opened, resume: Resume, until: Option<Offset>) -> LaneHandle {
-        let start = resume.jump.as_ref().map_or(resume.at, |jump| jump.to);
+        let start = resume.start();
         let partition = opened.partition().clone();
         let now = Instant::now();
         let windows =
@@ -99,22 +107,38 @@ impl Lanes {
             partition: partition.clone(),
             collected: Collected::new(windows, start, until, self.pending_rows.clone()),
             last_append: now,
+            eager: opened.caution().eager,
+            naming: None,
             leaving: None,
             inbox,
             control,
         };
-        let publisher = self.publisher.clone();
-        let take_over = async move {
-            let Resume { at, jump, topic_id } = resume;
-            let mut journal = opened.take_over(at, topic_id.clone(), &publisher).await?;
-            if let Some(jump) = jump {
-                journal.jump(jump, topic_id, &publisher).await?;
-            }
-            Ok(journal)
-        }
-        .boxed();
+        let take_over = self.clone().take_over(opened, resume).boxed();
         let task = self.runtime.spawn(lane.run(take_over));
         LaneHandle { id, rows, orders, task }
+    }
+
+    /// What a lane does before anything else; 32 at a time, so that a start with hundreds of partitions is no storm on the store.
+    async fn take_over(self, opened: Opened, resume: Resume) -> Result<Journal, JournalError> {
+        let _turn = self.takeovers.0.acquire().await;
+        let Resume { at, jump, topic_id } = resume;
+        let mut journal = opened.take_over(at, topic_id.clone(), &self.publisher).await?;
+        if let Some(jump) = jump {
+            let lost = if jump.why == Why::Gap { (jump.to.0 - jump.from.0).max(0) } else { 0 };
+            journal.jump(jump, topic_id, &self.publisher).await?;
+            self.metrics.lost_records.inc_by(lost as u64);
+        }
+        Ok(journal)
+    }
+}
+
+/// How many lanes take their journals over at a time.
+#[derive(Clone, Debug)]
+pub struct Takeovers(Arc<Semaphore>);
+
+impl Default for Takeovers {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(32)))
     }
 }
 
@@ -134,6 +158,12 @@ impl Resume {
     #[must_use]
     pub fn at(at: Offset) -> Self {
         Self { at, jump: None, topic_id: None }
+    }
+
+    /// The first offset that the lane covers.
+    #[must_use]
+    pub fn start(&self) -> Offset {
+        self.jump.as_ref().map_or(self.at, |jump| jump.to)
     }
 }
 
@@ -163,13 +193,29 @@ impl LaneHandle {
     #[must_use]
     pub fn leave(&self, leave: Leave) -> oneshot::Receiver<Offset> {
         let (done, receiver) = oneshot::channel();
-        // A full channel only holds positions; a lane that is gone drops `done`, which the receiver sees.
-        let orders = self.orders.clone();
-        let order = Order::Leave(leave, done);
-        if let Err(mpsc::error::TrySendError::Full(order)) = orders.try_send(order) {
-            let _ = orders.blocking_send(order);
-        }
+        self.order(Order::Leave(leave, done));
         receiver
+    }
+
+    /// Asks the lane to name a frame by a record, before it is worked on alone. The receiver gets word once that is durable.
+    #[must_use]
+    pub fn name(&self, suspect: Offset) -> oneshot::Receiver<()> {
+        let (done, receiver) = oneshot::channel();
+        self.order(Order::Name(suspect, done));
+        receiver
+    }
+
+    /// A full channel only holds positions; a lane that is gone drops the order, which whoever waits for it sees.
+    fn order(&self, order: Order) {
+        if let Err(mpsc::error::TrySendError::Full(order)) = self.orders.try_send(order) {
+            let _ = self.orders.blocking_send(order);
+        }
+    }
+
+    /// Whether the message was bound to this very lane.
+    #[must_use]
+    pub fn has_bound(&self, ticket: &Ticket) -> bool {
+        self.rows.same_channel(&ticket.lane)
     }
 }
 
@@ -217,16 +263,27 @@ pub struct Position {
 pub struct Leave {
     /// Wait until this many messages are through; 0 takes what is complete now.
     pub wait_for: u64,
+    /// How many messages were bound to the lane: with all of them through it is left in peace.
+    pub bound: u64,
     /// Seal what is not sealed, and publish it.
     pub seal: bool,
     /// Close open windows as idle.
     pub close_windows: bool,
 }
 
+impl Leave {
+    /// With what is complete now, of `bound` messages.
+    #[must_use]
+    pub fn now(bound: u64) -> Self {
+        Self { wait_for: 0, bound, seal: false, close_windows: false }
+    }
+}
+
 #[derive(Debug)]
 enum Order {
     Position(Position),
     Leave(Leave, oneshot::Sender<Offset>),
+    Name(Offset, oneshot::Sender<()>),
 }
 
 struct Lane {
@@ -235,6 +292,9 @@ struct Lane {
     partition: Partition,
     collected: Collected,
     last_append: Instant,
+    eager: bool,
+    /// The frame to be named by a record, and who waits for that.
+    naming: Option<(Offset, oneshot::Sender<()>)>,
     leaving: Option<(Leave, oneshot::Sender<Offset>)>,
     inbox: mpsc::Receiver<Finished>,
     control: mpsc::Receiver<Order>,
@@ -242,7 +302,12 @@ struct Lane {
 
 impl Lane {
     async fn run(mut self, take_over: Writing) {
-        if let Err(error) = self.work(take_over).await {
+        let ended = AssertUnwindSafe(self.work(take_over)).catch_unwind().await;
+        let panicked = |panic: Box<dyn Any + Send>| {
+            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+            JournalError::Panicked(text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default())
+        };
+        if let Err(error) = ended.map_err(panicked).flatten() {
             self.shared.board.end(self.id, self.partition, error);
         }
     }
@@ -277,6 +342,7 @@ impl Lane {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Leave(leave, done) => self.leaving = Some((leave, done)),
+            Order::Name(suspect, done) => self.naming = Some((suspect, done)),
             Order::Position(position) => {
                 let closed = self.collected.advance(position, Instant::now().into_std());
                 self.count_windows(closed);
@@ -325,7 +391,13 @@ impl Lane {
             let unsealed = !journal.head().unsealed.rows.is_empty() || self.collected.has_rows();
             let seal = (leave.seal && unsealed).then_some(SealReason::Shutdown);
             let left = self.collected.has_rows() || self.collected.end() > journal.head().end_offset;
-            return (left || seal.is_some()).then_some(Action { seal });
+            let in_peace = self.collected.delivered() >= leave.bound;
+            let uneasy = in_peace && (journal.head().barren_takeovers > 0 || journal.head().suspect.is_some());
+            let note = if in_peace { Note::LeftInPeace } else { Note::Same };
+            return (left || seal.is_some() || uneasy).then_some(Action { seal, note });
+        }
+        if let Some((suspect, _)) = &self.naming {
+            return Some(Action { seal: None, note: Note::Suspect(*suspect) });
         }
         due(
             &self.shared.rolling,
@@ -339,13 +411,14 @@ impl Lane {
                 unsealed_age: journal.unsealed_age(),
                 tight: self.shared.pending_rows.is_tight(),
                 at_the_end: self.collected.is_at_the_end(),
+                eager: self.eager && self.collected.delivered() <= EAGER_FRAMES,
             },
         )
     }
 
     /// Appends what is collected, reports it for the commit, and publishes if it is a seal.
     fn write(&mut self, mut journal: Journal, action: Action) -> Writing {
-        let (batch, permit) = self.collected.take(action.seal.is_some());
+        let (batch, permit) = self.collected.take(action.seal.is_some(), action.note);
         self.last_append = Instant::now();
         let (shared, id, partition) = (self.shared.clone(), self.id, self.partition.clone());
         async move {
@@ -376,6 +449,10 @@ impl Lane {
     /// The takeover, an append or a publish is through.
     fn written(&mut self, journal: Journal) -> Journal {
         self.shared.board.appended(self.id, &self.partition, journal.head().end_offset, false);
+        let named = journal.head().suspect.map(|suspect| suspect.offset);
+        if let Some((_, done)) = self.naming.take_if(|(offset, _)| Some(*offset) == named) {
+            let _ = done.send(());
+        }
         journal
     }
 

@@ -1,6 +1,7 @@
 //! The `facestream` binary: arguments in, a command's exit code out.
 //!
 //! Invariant: an error is printed once, here, as one chain of causes on stderr.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

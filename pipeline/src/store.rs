@@ -3,6 +3,7 @@
 //! In: `[store]` of the configuration. Out: two clients over one prefix: `appends`, which never retries by itself (the journal
 //! must see every error), and `files` for everything else. Invariant: no file is visible before it is complete.
 
+mod health;
 mod probe;
 mod upload;
 
@@ -20,6 +21,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt, ObjectStoreScheme, RetryConfig};
 use url::Url;
 
+pub use health::{Health, Outage};
 pub use probe::{ProbeError, probe_create_only};
 pub use upload::Upload;
 
@@ -27,6 +29,9 @@ use crate::config;
 
 /// The longest that one append may take before its outcome is read back.
 pub const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the client of files tries by itself.
+const FILES_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A store that cannot be used as configured.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +71,8 @@ pub struct Store {
     pub files: Arc<dyn ObjectStore>,
     /// As configured, for messages; credentials are never part of it.
     pub url: String,
+    /// Whether it answers.
+    pub health: Health,
     /// The root folder of a local store.
     local: Option<PathBuf>,
     /// Whether a LIST comes in order of keys; local and S3 Express (directory) buckets do not promise it.
@@ -84,10 +91,13 @@ impl Store {
         }
         let client = |retry, timeout| remote(&scheme, config, retry, timeout).map(|store| prefixed(store, prefix.clone()));
         let no_retries = RetryConfig { max_retries: 0, ..RetryConfig::default() };
+        // Who uses it goes on trying; only then do metrics, probes and the log tell what is the matter.
+        let few_retries = RetryConfig { max_retries: 3, retry_timeout: FILES_PATIENCE, ..RetryConfig::default() };
         Ok(Self {
             appends: client(no_retries, Some(APPEND_TIMEOUT))?,
-            files: client(RetryConfig::default(), None)?,
+            files: client(few_retries, None)?,
             url: config.url.clone(),
+            health: Health::default(),
             local: None,
             ordered: !url.host_str().is_some_and(|bucket| bucket.ends_with("--x-s3")),
         })
@@ -100,13 +110,21 @@ impl Store {
             .map_err(|cause| StoreError::Client { url: url.to_owned(), cause })?
             .with_fsync(true);
         let store: Arc<dyn ObjectStore> = Arc::new(store);
-        Ok(Self { appends: Arc::clone(&store), files: store, url: url.to_owned(), local: Some(root), ordered: false })
+        Ok(Self {
+            appends: Arc::clone(&store),
+            files: store,
+            url: url.to_owned(),
+            health: Health::default(),
+            local: Some(root),
+            ordered: false,
+        })
     }
 
     /// A store in memory or of another making, for tests.
     #[must_use]
     pub fn of(store: Arc<dyn ObjectStore>) -> Self {
-        Self { appends: Arc::clone(&store), files: store, url: "memory:///".to_owned(), local: None, ordered: true }
+        let (appends, url) = (Arc::clone(&store), "memory:///".to_owned());
+        Self { appends, files: store, url, health: Health::default(), local: None, ordered: true }
     }
 
     /// The smallest of the keys under `prefix` that `accept` turns into something: one page of a LIST where that comes in

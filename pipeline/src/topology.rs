@@ -9,14 +9,13 @@
 //! blocks); each lane's inbox is bounded and always drained; rows wait in lanes within the budget `pending_rows`. Threads: one
 //! polls Kafka and owns its consumer, N work, tokio carries I/O only.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
+use facestream_schemas::DetectorIdentity;
 use facestream_schemas::envelope::Limits;
-use facestream_schemas::{DetectorIdentity, Offset, Partition};
 use facestream_stages::aggregate::WindowSettings;
 use facestream_stages::{decode, detect};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -32,8 +31,8 @@ use crate::journal::Writer;
 use crate::journal::publish::Publisher;
 use crate::kafka::client::{self, QUEUE_KIB};
 use crate::kafka::consumer::{PollError, Poller, most_frames};
-use crate::kafka::end_offsets;
-use crate::lane::{Board, Lanes, Rolling};
+use crate::kafka::{Ends, ends};
+use crate::lane::{Board, Lanes, Rolling, Takeovers};
 use crate::metrics::Metrics;
 use crate::models::{Folders, ModelsError};
 use crate::store::{ProbeError, Store, StoreError, probe_create_only};
@@ -114,6 +113,7 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
         windows: windows(config),
         rolling: rolling(config),
         retention: config.journal.retention,
+        takeovers: Takeovers::default(),
         pending_rows,
         board: board.clone(),
         metrics: metrics.clone(),
@@ -127,7 +127,8 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
         client,
         topics: config.kafka.topics.clone(),
         start: config.kafka.start,
-        until,
+        on_gap: config.kafka.on_gap,
+        until: until.offsets,
         lanes,
         jobs: to_workers,
         in_flight,
@@ -250,8 +251,6 @@ fn announce(sight: &Sight, detector: &DetectorIdentity) {
     sight.metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), &detector.detector_id, sha]).set(1);
 }
 
-type Ends = BTreeMap<Partition, Offset>;
-
 /// The cluster's id and, for a run until the end, where that is. Waits for a broker; `None` where the wait was stopped.
 fn ask_kafka(
     config: &Config,
@@ -274,14 +273,15 @@ fn ask_kafka(
             );
         };
         let topics = &config.kafka.topics;
-        let ends = if until_end { end_offsets(&asking, topics) } else { Ok(Ends::new()) };
+        let ends = if until_end { ends(&asking, topics) } else { Ok(Ends::default()) };
         let ends = ends.map_err(|cause| TopologyError::Ends { topics: topics.clone(), cause })?;
         Ok(Some((cluster, ends)))
     })
 }
 
 /// Ends the run once the journals have reached `until`: those held here by what they report, the others by looking.
-async fn stop_at_the_ends(mut until: Ends, lanes: Lanes, at_end: CancellationToken, stop: CancellationToken) {
+async fn stop_at_the_ends(ends: Ends, lanes: Lanes, at_end: CancellationToken, stop: CancellationToken) {
+    let mut until = ends.offsets;
     if until.is_empty() {
         return;
     }
@@ -293,7 +293,12 @@ async fn stop_at_the_ends(mut until: Ends, lanes: Lanes, at_end: CancellationTok
         for (partition, end) in until.clone() {
             let reached = match held.get(&partition) {
                 Some(progress) => progress.journal_end,
-                None => lanes.open(partition.clone()).await.ok().and_then(|opened| opened.end_offset()),
+                None => lanes.open(partition.clone()).await.ok().and_then(|opened| {
+                    // The end of a topic that has been made anew since says nothing.
+                    let now = ends.topic_ids.get(&partition.topic).map(String::as_str);
+                    let is_same = now.is_none() || opened.topic_id().is_none() || now == opened.topic_id();
+                    opened.end_offset().filter(|_| is_same)
+                }),
             };
             if reached >= Some(end) {
                 until.remove(&partition);

@@ -18,6 +18,7 @@ use facestream_stages::detect::{self, Detector, Settings};
 
 use crate::budget::Permit;
 use crate::clock::now;
+use crate::failpoint;
 use crate::lane::Ticket;
 use crate::metrics::Metrics;
 
@@ -111,7 +112,10 @@ impl Worker {
 
         let Job { meta, image, ticket, permit, .. } = job;
         let mut seen = match image {
-            Ok(image) => self.look_safely(&image, &meta),
+            Ok(image) => {
+                failpoint::hit_at(|| format!("frame:{}", meta.frame_id));
+                self.look_safely(&image, &meta)
+            }
             Err(rejection) => Seen { image: None, outcome: Err(rejection), timings: Timings::default() },
         };
         seen.timings.queue_ms = Some(millis(queue));

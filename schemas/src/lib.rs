@@ -2,6 +2,7 @@
 //!
 //! In flow order: a Kafka record becomes a [`Frame`] ([`envelope`]), a frame yields [`Detection`]s, frames add up to
 //! [`WindowRow`]s, and all three end as rows of the [`tables`]. Nothing here knows Kafka, threads or clocks.
+#![forbid(unsafe_code)]
 
 pub mod detection;
 pub mod envelope;

@@ -2,6 +2,7 @@
 //!
 //! Pure and synchronous: no Kafka, no threads, no clocks (time comes in as an argument), no metrics. Stages never see
 //! an offset except as a value that they carry.
+#![forbid(unsafe_code)]
 
 pub mod aggregate;
 pub mod decode;

@@ -6,14 +6,29 @@ use std::path::{Path, PathBuf};
 
 /// The folder of Kafka's jars, in the version of `deploy/kafka/pom.xml`.
 pub(crate) fn kafka_jars() -> PathBuf {
+    present("Kafka's jars", folder().join("kafka").join(kafka_version()))
+}
+
+/// The version of Kafka in `deploy/kafka/pom.xml`.
+pub(crate) fn kafka_version() -> &'static str {
     let pom = include_str!("../../deploy/kafka/pom.xml");
-    let version = pom.split("<kafka.version>").nth(1).and_then(|rest| rest.split('<').next()).expect("a version in pom.xml");
-    present("Kafka's jars", folder().join("kafka").join(version))
+    pom.split("<kafka.version>").nth(1).and_then(|rest| rest.split('<').next()).expect("a version in pom.xml")
 }
 
 /// The Python that has duckdb, boto3 and moto.
 pub(crate) fn python() -> PathBuf {
     present("the tests' Python packages", folder().join("venv/test/bin/python"))
+}
+
+/// The S3 server versitygw, in the version of `deploy/setup.sh`; `None` where it was not built, for want of Go.
+pub(crate) fn versitygw() -> Option<PathBuf> {
+    Some(folder().join("versitygw").join(versitygw_version()).join("versitygw")).filter(|path| path.exists())
+}
+
+/// The version of versitygw that `deploy/setup.sh` builds.
+pub(crate) fn versitygw_version() -> &'static str {
+    let setup = include_str!("../../deploy/setup.sh");
+    setup.lines().find_map(|line| line.strip_prefix("versitygw_version=")).expect("a version in setup.sh")
 }
 
 fn present(what: &str, path: PathBuf) -> PathBuf {

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub struct Facestream {
     process: Child,
     http: String,
     log: PathBuf,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
 }
 
 /// What a process that ended left behind.
@@ -64,14 +64,33 @@ impl Facestream {
     /// Starts `facestream run` with this configuration and these further arguments, such as `--until-end`.
     #[must_use]
     pub fn run(config: &Table, arguments: &[&str]) -> Facestream {
+        Self::run_to_die(config, arguments, "")
+    }
+
+    /// The same with a failpoint, such as `after-append=kill@3`.
+    #[must_use]
+    pub fn run_to_die(config: &Table, arguments: &[&str], failpoint: &str) -> Facestream {
         let folder = scratch();
-        let http = format!("127.0.0.1:{}", free_port());
         let file = folder.path().join("facestream.toml");
         fs::write(&file, config.to_string()).expect("writing the configuration");
-        let log = folder.path().join("facestream.log");
+        let mut running = Facestream::run_logged(
+            &file,
+            arguments,
+            &[("FACESTREAM_FAILPOINT", failpoint)],
+            &folder.path().join("facestream.log"),
+        );
+        running._folder = Some(folder);
+        running
+    }
+
+    /// Starts `facestream run` with the configuration in `file`, and with `environment` set; what it writes goes to `log`.
+    #[must_use]
+    pub fn run_logged(file: &Path, arguments: &[&str], environment: &[(&str, &str)], log: &Path) -> Facestream {
+        let http = format!("127.0.0.1:{}", free_port());
         let mut command = command();
-        command.args(["run", "--config"]).arg(&file).args(["--set", &format!("http.listen={http}")]).args(arguments);
-        Facestream { process: spawn(&command, &log), http: format!("http://{http}"), log, _folder: folder }
+        command.args(["run", "--config"]).arg(file).args(["--set", &format!("http.listen={http}")]).args(arguments);
+        command.envs(environment.iter().copied());
+        Facestream { process: spawn(&command, log), http: format!("http://{http}"), log: log.to_owned(), _folder: None }
     }
 
     /// Runs any command of the binary to its end, in `folder`; panics if that takes longer than `limit`.
@@ -81,7 +100,7 @@ impl Facestream {
         let log = own.path().join("facestream.log");
         let mut command = command();
         let process = spawn(command.args(arguments).current_dir(folder), &log);
-        Facestream { process, http: String::new(), log, _folder: own }.wait_exit(limit)
+        Facestream { process, http: String::new(), log, _folder: Some(own) }.wait_exit(limit)
     }
 
     /// The whole of a page such as `/metrics`; an error says what was seen instead.
@@ -131,6 +150,23 @@ impl Facestream {
     #[must_use]
     pub fn output(&self) -> String {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// The address of its pages, as `http://host:port`.
+    #[must_use]
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().expect("looking at facestream")
+    }
+
+    /// The end of what it has written, for messages.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        tail(&self.log)
     }
 
     /// The process's id, for looking at `/proc`.

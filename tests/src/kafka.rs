@@ -1,15 +1,15 @@
-//! One real Apache Kafka broker per test process, and what tests do with it.
+//! Real Apache Kafka: one broker that the tests of a process share, or brokers of one's own, and what tests do with them.
 //!
-//! In: Kafka's jars and Java. Out: a KRaft broker (broker and controller in one process) on free ports of the loopback, with
-//! 512 MB of heap. Invariant: a topic belongs to one test ([`Kafka::topic`] never gives the same name twice).
+//! In: Kafka's jars and Java. Out: brokers ([`broker`]) on free ports of the loopback, topics, records, offsets. Invariant: a
+//! topic belongs to one test ([`Kafka::topic`] never gives the same name twice).
+
+mod broker;
+
+mod changes;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -23,8 +23,9 @@ use rdkafka::util::Timeout;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::process::{free_port, scratch, spawn, tail};
-use crate::{cache, wait_for};
+use crate::process::scratch;
+use crate::wait_for;
+use broker::{Broker, Ports};
 
 /// How long any one request to the broker may take.
 const REQUEST: Duration = Duration::from_secs(20);
@@ -44,14 +45,22 @@ pub struct Record {
     pub timestamp_ms: Option<i64>,
 }
 
-/// A running broker.
+/// How a broker is ended before it is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// SIGTERM: it hands over what it leads.
+    Term,
+    /// SIGKILL: the others notice.
+    Kill,
+}
+
+/// A running cluster, of one broker unless told otherwise.
 pub struct Kafka {
-    brokers: String,
-    log: PathBuf,
+    addresses: String,
+    brokers: Vec<Mutex<Broker>>,
     runtime: Runtime,
     admin: AdminClient<DefaultClientContext>,
     producer: FutureProducer,
-    process: Child,
     _folder: TempDir,
 }
 
@@ -65,56 +74,80 @@ impl Kafka {
     /// A broker of one's own (3 to 5 s), for tests that stop it or break it.
     #[must_use]
     pub fn start() -> Kafka {
+        Kafka::cluster(1)
+    }
+
+    /// `count` brokers of one's own. With three, topics are kept three times, and a record counts as written once two have it.
+    #[must_use]
+    pub fn cluster(count: usize) -> Kafka {
         let folder = scratch();
-        let (port, controller) = (free_port(), free_port());
-        let properties = folder.path().join("server.properties");
-        fs::write(&properties, server_properties(folder.path(), port, controller)).expect("writing server.properties");
-        format_storage(&properties);
-        let log = folder.path().join("broker.log");
-        let process = spawn(java("512m").arg("kafka.Kafka").arg(&properties), &log);
-        let brokers = format!("127.0.0.1:{port}");
+        let ports: Vec<Ports> = (0..count).map(|_| Ports::free()).collect();
+        let brokers = (0..count).map(|index| Mutex::new(Broker::start(folder.path(), index, &ports))).collect();
+        let addresses = ports.iter().map(Ports::address).collect::<Vec<_>>().join(",");
         // A message of 16 MiB, base64 in JSON, must pass.
-        let config = client(&brokers, &[("message.max.bytes", "33554432"), ("linger.ms", "5")]);
-        let mut kafka = Kafka {
-            log,
+        let config = client(&addresses, &[("message.max.bytes", "33554432"), ("linger.ms", "5")]);
+        let kafka = Kafka {
+            addresses,
+            brokers,
             runtime: Runtime::new().expect("a tokio runtime"),
             admin: config.create().expect("an admin client"),
             producer: config.create().expect("a producer"),
-            process,
             _folder: folder,
-            brokers,
         };
         kafka.wait_until_ready();
         kafka
     }
 
-    fn wait_until_ready(&mut self) {
+    fn wait_until_ready(&self) {
         wait_for("Kafka to answer a metadata request", Duration::from_secs(90), || {
-            if let Ok(Some(status)) = self.process.try_wait() {
-                panic!("Kafka ended with {status}{}", tail(&self.log));
-            }
+            self.running().for_each(|mut broker| broker.assert_runs());
             let metadata = self.producer.client().fetch_metadata(None, Duration::from_secs(1));
             let seen = metadata.map(|metadata| metadata.brokers().len());
-            if matches!(seen, Ok(1)) { Ok(()) } else { Err(format!("{seen:?}{}", tail(&self.log))) }
+            if matches!(seen, Ok(count) if count == self.brokers.len()) {
+                return Ok(());
+            }
+            Err(format!("{seen:?}{}", self.log_tail()))
         });
     }
 
-    /// `host:port`, as `kafka.brokers` takes it.
+    /// Ends one broker and starts it again on the same data and ports; returns once all are there and every partition of
+    /// `topic` has its leader and all of its replicas in sync.
+    pub fn restart_broker(&self, index: usize, ending: Ending, topic: &str) {
+        let mut broker = self.brokers[index].lock().unwrap_or_else(PoisonError::into_inner);
+        broker.end(ending);
+        broker.start_again();
+        drop(broker);
+        self.wait_until_ready();
+        let replicas = self.brokers.len().min(3);
+        wait_for(&format!("all replicas of {topic} to be in sync"), Duration::from_mins(2), || {
+            let metadata =
+                self.producer.client().fetch_metadata(Some(topic), Duration::from_secs(2)).map_err(|error| error.to_string())?;
+            let partitions = metadata.topics()[0].partitions();
+            let good = partitions.iter().filter(|found| found.leader() >= 0 && found.isr().len() == replicas).count();
+            if good == partitions.len() && good > 0 { Ok(()) } else { Err(format!("{good} of {}", partitions.len())) }
+        });
+    }
+
+    fn running(&self) -> impl Iterator<Item = MutexGuard<'_, Broker>> {
+        self.brokers.iter().map(|broker| broker.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// `host:port`, several separated by commas, as `kafka.brokers` takes it.
     #[must_use]
     pub fn brokers(&self) -> &str {
-        &self.brokers
+        &self.addresses
     }
 
-    /// The broker's process id, for looking at `/proc`.
+    /// The process id of the first broker, for looking at `/proc`.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.process.id()
+        self.running().next().expect("a broker").id()
     }
 
-    /// The end of the broker's log, for messages.
+    /// The end of the brokers' logs, for messages.
     #[must_use]
     pub fn log_tail(&self) -> String {
-        tail(&self.log)
+        self.running().map(|broker| broker.log_tail()).collect()
     }
 
     /// Creates a topic whose name starts with `prefix` and is used by nobody else; returns the name.
@@ -128,7 +161,7 @@ impl Kafka {
     /// Creates a topic of this very name, with topic properties such as `("retention.ms", "1000")`, and waits until every
     /// partition has its leader.
     pub fn create_topic(&self, name: &str, partitions: i32, properties: &[(&str, &str)]) {
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(self.brokers.len().min(3) as i32));
         let topic = properties.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
         let created = self.runtime.block_on(self.admin.create_topics([&topic], &options()));
         let created = created.unwrap_or_else(|error| panic!("creating topic {name}: {error}{}", self.log_tail()));
@@ -196,7 +229,7 @@ impl Kafka {
     /// What the group has committed, for the partitions where it has.
     #[must_use]
     pub fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
-        let consumer: BaseConsumer = client(&self.brokers, &[("group.id", group)]).create().expect("a consumer");
+        let consumer: BaseConsumer = client(&self.addresses, &[("group.id", group)]).create().expect("a consumer");
         let mut wanted = TopicPartitionList::new();
         self.ends(topic).keys().for_each(|partition| {
             wanted.add_partition(topic, *partition);
@@ -207,6 +240,17 @@ impl Kafka {
             _ => None,
         });
         known.collect()
+    }
+
+    /// Waits until the group has no member left: until the sessions of those that died are over.
+    pub fn wait_for_no_members(&self, group: &str) {
+        wait_for(&format!("group {group} to have no members"), Duration::from_mins(1), || {
+            let groups = self.producer.client().fetch_group_list(Some(group), REQUEST).map_err(|error| error.to_string())?;
+            match groups.groups().iter().map(|found| found.members().len()).sum::<usize>() {
+                0 => Ok(()),
+                members => Err(format!("{members} members")),
+            }
+        });
     }
 
     /// Deletes the group with all its offsets, as soon as its last member is gone.
@@ -224,7 +268,7 @@ impl Kafka {
     #[must_use]
     pub fn read(&self, topic: &str) -> Vec<OwnedMessage> {
         let config = [("group.id", "facestream-tests-reader"), ("enable.auto.commit", "false")];
-        let consumer: BaseConsumer = client(&self.brokers, &config).create().expect("a consumer");
+        let consumer: BaseConsumer = client(&self.addresses, &config).create().expect("a consumer");
         let mut found = Vec::new();
         for (partition, (start, end)) in self.ends(topic).into_iter().filter(|(_, (start, end))| start < end) {
             let mut from = TopicPartitionList::new();
@@ -244,77 +288,16 @@ impl Kafka {
     }
 }
 
-impl Drop for Kafka {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
 fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST))
 }
 
-fn client(brokers: &str, properties: &[(&str, &str)]) -> ClientConfig {
+/// Settings of any client of these brokers.
+pub(crate) fn client(brokers: &str, properties: &[(&str, &str)]) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers).set("reconnect.backoff.max.ms", "200");
     for (key, value) in properties {
         config.set(*key, *value);
     }
     config
-}
-
-/// Java with Kafka's jars; short-lived, so the cheap collector and no machine-wide heap guess.
-fn java(heap: &str) -> Command {
-    let mut command = Command::new("java");
-    command.arg(format!("-Xmx{heap}")).args([
-        "-XX:+UseSerialGC",
-        "-Xshare:auto",
-        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-    ]);
-    command.arg("-cp").arg(cache::kafka_jars().join("*"));
-    command
-}
-
-fn format_storage(properties: &Path) {
-    // Any 16 bytes, in URL-safe base64.
-    let mut format = java("128m");
-    format.args(["kafka.tools.StorageTool", "format", "-t", "ZmFjZXN0cmVhbS10ZXN0cw", "-c"]).arg(properties);
-    let done = format.output().unwrap_or_else(|error| panic!("starting java: {error}: run `make test`, which installs it"));
-    assert!(done.status.success(), "formatting Kafka's storage: {}", String::from_utf8_lossy(&done.stderr));
-}
-
-/// A single node that keeps nothing of importance and evicts dead members quickly.
-fn server_properties(folder: &Path, port: u16, controller: u16) -> String {
-    let data = folder.join("data");
-    let mut text = format!(
-        "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
-         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\nlog.dirs={}\n",
-        data.display()
-    );
-    for (key, value) in [
-        ("controller.listener.names", "CONTROLLER"),
-        ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"),
-        ("auto.create.topics.enable", "false"),
-        ("offsets.topic.num.partitions", "1"),
-        ("offsets.topic.replication.factor", "1"),
-        ("transaction.state.log.num.partitions", "1"),
-        ("transaction.state.log.replication.factor", "1"),
-        ("transaction.state.log.min.isr", "1"),
-        ("share.coordinator.state.topic.num.partitions", "1"),
-        ("share.coordinator.state.topic.replication.factor", "1"),
-        ("share.coordinator.state.topic.min.isr", "1"),
-        ("message.max.bytes", "33554432"),
-        ("group.initial.rebalance.delay.ms", "0"),
-        ("group.min.session.timeout.ms", "1000"),
-        // The same for the protocol of KIP-848, where these are the broker's to say.
-        ("group.consumer.min.session.timeout.ms", "1000"),
-        ("group.consumer.session.timeout.ms", "6000"),
-        ("group.consumer.min.heartbeat.interval.ms", "300"),
-        ("group.consumer.heartbeat.interval.ms", "1000"),
-    ] {
-        writeln!(text, "{key}={value}").expect("writing to a string");
-    }
-    text
 }

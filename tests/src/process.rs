@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{LazyLock, Mutex};
 use std::{io, mem, thread};
@@ -66,10 +67,15 @@ pub(crate) fn tail(log: &Path) -> String {
     format!("\n--- {} ---\n{}\n", log.display(), lines[lines.len().saturating_sub(40)..].join("\n"))
 }
 
-/// A port that nobody listened on a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
+/// A port that nobody listened on a moment ago, and that this process is given once only. It lies below those that the kernel
+/// gives to outgoing connections (from 32768): a server that is down for a moment finds it free again.
+#[must_use]
+pub fn free_port() -> u16 {
+    const RANGE: std::ops::Range<u32> = 10_000..32_000;
+    // Test processes that run side by side begin at different places.
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(process::id().wrapping_mul(97)));
+    let mut ports = (0..RANGE.len()).map(|_| (RANGE.start + NEXT.fetch_add(1, Ordering::Relaxed) % RANGE.len() as u32) as u16);
+    ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).expect("a free port")
 }
 
 /// A new folder, gone when the value is dropped or, at the latest, when this process is gone.

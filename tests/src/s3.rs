@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use toml::{Table, toml};
 
 use crate::duck::python;
-use crate::process::{free_port, scratch, spawn, tail};
+use crate::process::{free_port, scratch, signal, spawn, tail};
 use crate::{cache, wait_for};
 
 const BUCKET: &str = "facestream";
@@ -47,6 +47,11 @@ impl S3 {
         let server = S3 { endpoint: format!("http://127.0.0.1:{port}"), process, folder };
         server.script("s3.create_bucket(Bucket=sys.argv[2])", &[]);
         server
+    }
+
+    /// Sends a signal by name: "STOP" (it does not answer any more), "CONT".
+    pub fn signal(&self, name: &str) {
+        signal(&self.process, name);
     }
 
     /// `s3://bucket/prefix`, as `store.url` takes it.

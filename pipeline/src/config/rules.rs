@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use url::Url;
 
-use super::owned::why_owned;
+use super::owned::{why_owned, why_the_brokers};
 use super::source::Needs;
 use super::{ByteSize, Config, Kafka, Store};
 
@@ -131,6 +131,8 @@ fn kafka(kafka: &Kafka, needs: Needs, broken: &mut Vec<(String, String)>) {
     for (name, value) in kafka.properties.iter() {
         if let Some(why) = why_owned(name) {
             mistake(&format!("properties.{name}"), format!("is the pipeline's own: {why}"));
+        } else if let Some(why) = why_the_brokers(name, kafka.group_protocol) {
+            mistake(&format!("properties.{name}"), format!("cannot be given with kafka.group_protocol = \"consumer\": {why}"));
         } else if rdkafka::ClientConfig::new().set(name, value).create_native_config().is_err() {
             // librdkafka's own words would quote the value, which may be a secret.
             mistake(

@@ -3,7 +3,7 @@
 //! In: fixed records. Out: won or fenced, never "maybe". Invariant (rules 1 and 2): an append is a create-only PUT of the next
 //! seq whose bytes never change, and every error is read back until it is clear whose record lies there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder;
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use super::JournalError;
 use super::mutation::{self, Mutation};
 use super::record::{Record, Seq};
 use crate::metrics::Metrics;
-use crate::store::{APPEND_TIMEOUT, Store};
+use crate::store::{APPEND_TIMEOUT, Outage, Store};
 
 /// Names are `u64::MAX - seq`, so that the newest lists first.
 const NAME_DIGITS: usize = 20;
@@ -108,7 +108,7 @@ impl Log {
     async fn head_seq(&self) -> Result<Option<Seq>, Error> {
         let depth = self.folder.parts().count() + 1;
         let head = self.store.first(&self.folder, |path| seq_of(path).filter(|_| path.parts().count() == depth)).await?;
-        self.metrics.store_up.set(1);
+        self.answered();
         Ok(head)
     }
 
@@ -173,7 +173,7 @@ impl Log {
         let put = self.store.appends.put_opts(&path, PutPayload::from(record.bytes.clone()), create);
         match tokio::time::timeout(APPEND_TIMEOUT, put).await {
             Ok(Ok(_)) => {
-                self.metrics.store_up.set(1);
+                self.answered();
                 return Ok(Some(Outcome::Won));
             }
             Ok(Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => {}
@@ -192,7 +192,7 @@ impl Log {
         match self.store.files.get(&self.path(seq)).await {
             Ok(found) => {
                 let bytes = found.bytes().await?;
-                self.metrics.store_up.set(1);
+                self.answered();
                 Ok(Some(bytes))
             }
             Err(Error::NotFound { .. }) => Ok(None),
@@ -213,11 +213,20 @@ impl Log {
         self.folder.clone().join(format!("{:0NAME_DIGITS$}.arrow", u64::MAX - seq.0))
     }
 
-    /// Every store operation that is tried again is counted, and logged where people look when something is wrong.
+    /// Every store operation that is tried again is counted; an outage is logged, not every failure of it.
     pub(super) fn transient(&self, operation: &str, error: &dyn std::fmt::Display) {
         self.metrics.store_up.set(0);
         self.metrics.store_errors.with_label_values(&[operation]).inc();
-        tracing::warn!(folder = %self.folder, operation, "the store failed, trying again: {error}");
+        if let Some(failures) = self.store.health.failed(Instant::now()) {
+            tracing::warn!(folder = %self.folder, operation, failures, "the store failed, trying again: {error}");
+        }
+    }
+
+    fn answered(&self) {
+        self.metrics.store_up.set(1);
+        if let Some(Outage { lasted, failures }) = self.store.health.answered(Instant::now()) {
+            tracing::info!(failures, "the store answers again, after {lasted:.1?}");
+        }
     }
 }
 

@@ -53,6 +53,7 @@ async fn append_growing(journal: &mut Journal, batch: Batch) -> Result<Option<Ba
         window_state: batch.window_state.clone(),
         low_watermark: batch.low_watermark,
         seal: false,
+        note: batch.note,
     };
     let mut header = journal.header_after(&smaller);
     header.nonce = larger.nonce;

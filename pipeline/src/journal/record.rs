@@ -316,6 +316,9 @@ pub enum RecordError {
     /// Other bytes than were written.
     #[error("its bytes are not those that were written (their sha256 differs): it was cut short or edited")]
     Altered,
+    /// Rows with a column that a newer program has added.
+    #[error("its column {0} is unknown: it was written by a newer version of facestream; use that one")]
+    Column(String),
     /// A batch without rows of a known table.
     #[error("a batch holds no table that is known")]
     NoTable,
@@ -346,7 +349,22 @@ fn unpack(batch: &RecordBatch) -> Result<(Table, Int64Array, RecordBatch), Recor
         Table::ALL.into_iter().find_map(|table| Some((table, column(table)?.as_struct_opt()?))).ok_or(RecordError::NoTable)?;
     let hours =
         batch.column_by_name("hour").and_then(|hours| hours.as_primitive_opt::<Int64Type>()).ok_or(RecordError::NoTable)?;
-    Ok((table, hours.clone(), RecordBatch::from(rows)))
+    Ok((table, hours.clone(), conform(table, &RecordBatch::from(rows))?))
+}
+
+/// Rows as this program's table has them: columns that an older program did not know are null. What a newer one knew must not be
+/// dropped in silence.
+fn conform(table: Table, rows: &RecordBatch) -> Result<RecordBatch, RecordError> {
+    let schema = table.schema();
+    if let Some(unknown) = rows.schema().fields().iter().find(|field| schema.field_with_name(field.name()).is_err()) {
+        return Err(RecordError::Column(format!("{}.{}", table.name(), unknown.name())));
+    }
+    let column = |field: &Arc<Field>| match rows.column_by_name(field.name()) {
+        Some(column) => Arc::clone(column),
+        None => new_null_array(field.data_type(), rows.num_rows()),
+    };
+    let columns = schema.fields().iter().map(column).collect();
+    Ok(RecordBatch::try_new(schema, columns)?)
 }
 
 #[cfg(test)]
@@ -406,6 +424,28 @@ mod tests {
         header.unknown.insert("of_tomorrow".to_owned(), serde_json::json!({"x": [1, 2]}));
         let read = Record::read(Record::new(header.clone(), &Rows::default()).unwrap().bytes).unwrap();
         assert_eq!(read.header, header);
+    }
+
+    #[test]
+    fn rows_of_an_older_program_get_nulls_and_those_of_a_newer_one_are_refused() {
+        let rows = frames_batch(&samples::rows(0..3).frames);
+        let error = rows.schema().index_of("error").unwrap();
+        let others: Vec<_> = (0..rows.num_columns()).filter(|column| *column != error).collect();
+        let read = conform(Table::Frames, &rows.project(&others).unwrap()).unwrap();
+        assert_eq!(read.schema(), rows.schema());
+        assert_eq!(read.column(error).null_count(), 3);
+        // A column that cannot be null cannot have been added.
+        let key = rows.schema().index_of("kafka_offset").unwrap();
+        let without: Vec<_> = (0..rows.num_columns()).filter(|column| *column != key).collect();
+        assert!(conform(Table::Frames, &rows.project(&without).unwrap()).is_err());
+
+        let mut fields = rows.schema().fields().to_vec();
+        fields.push(Arc::new(Field::new("of_tomorrow", DataType::Int64, true)));
+        let mut columns = rows.columns().to_vec();
+        columns.push(new_null_array(&DataType::Int64, 3));
+        let newer = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        let refused = conform(Table::Frames, &newer).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains("frames.of_tomorrow"), "{refused}");
     }
 
     #[test]

@@ -50,7 +50,7 @@ async fn take_over(store: &Store) -> Journal {
 fn batch(offsets: std::ops::Range<i64>, seal: bool) -> Batch {
     let rows = samples::rows(offsets.clone());
     let window_state = samples::window_state(&rows);
-    Batch { rows, end_offset: Offset(offsets.end), window_state, low_watermark: None, seal }
+    Batch { rows, end_offset: Offset(offsets.end), window_state, low_watermark: None, seal, note: Note::Same }
 }
 
 /// Offsets in the visible files of a table, each as often as it is there; checks that every file lies in its rows' folder.
@@ -171,6 +171,35 @@ async fn a_publish_that_was_cut_off_is_completed_and_rewrites_nothing() {
     take_over(&store).await;
     assert_published(&store, 0..30).await;
     assert_eq!(store.files.head(&frames[0].location).await.unwrap().e_tag, kept.e_tag);
+}
+
+/// A frame is named, its owner dies, and so on: how each next owner has to go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_is_given_up_once_two_owners_have_died_over_it_alone_and_no_other_is() {
+    let store = in_memory();
+    let caution = || async { open(&store).await.unwrap().caution() };
+    take_over(&store).await;
+    assert_eq!(caution().await, Caution::default());
+    take_over(&store).await;
+    assert_eq!(caution().await, Caution { eager: true, ..Caution::default() }, "the second owner in a row without progress");
+    take_over(&store).await;
+    let alone = Caution { eager: true, alone: true, condemned: None };
+    assert_eq!(caution().await, alone);
+    let name = |offset| Batch { note: Note::Suspect(Offset(offset)), ..batch(0..0, false) };
+    take_over(&store).await.append(name(0)).await.unwrap();
+    assert_eq!(caution().await, alone, "one death may have other reasons");
+    // Progress, up to the next frame, over which two owners die.
+    let mut third = take_over(&store).await;
+    third.append(name(0)).await.unwrap();
+    third.append(batch(0..1, false)).await.unwrap();
+    assert_eq!((third.head().suspect, third.head().barren_takeovers), (None, 0));
+    third.append(Batch { note: Note::Suspect(Offset(1)), ..batch(1..1, false) }).await.unwrap();
+    assert_eq!(caution().await.condemned, None);
+    let mut fourth = take_over(&store).await;
+    assert_eq!(caution().await.condemned, Some(Offset(1)));
+    // Nothing but a row for that frame, or leaving in peace, ends the suspicion.
+    fourth.append(Batch { note: Note::LeftInPeace, ..batch(1..1, false) }).await.unwrap();
+    assert_eq!(caution().await, Caution::default());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,20 +4,22 @@
 //! never contended. Invariant: a message without a lane is thrown away, and a lane only starts at its journal's end with the
 //! partition assigned or sought there, so nothing is lost.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use facestream_schemas::{Offset, Partition};
+use facestream_schemas::{MessageKey, Offset, Partition};
 use futures::StreamExt;
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaError;
+use tokio::sync::oneshot;
 
-use super::ASK_TIMEOUT;
-use crate::config::Start;
-use crate::lane::{JournalError, LaneHandle, Lanes, Opened, Resume, Ticket};
+use crate::config::{OnGap, Start};
+use crate::lane::{JournalError, LaneHandle, Lanes, Leave, Opened, Resume, Ticket};
 
 /// Journals that are opened at a time.
 const OPEN_AT_A_TIME: usize = 32;
@@ -29,6 +31,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 pub(super) struct Assignment {
     pub(super) lanes: Lanes,
     pub(super) start: Start,
+    pub(super) on_gap: OnGap,
     /// Where a run until the end stops; empty for one without end.
     pub(super) until: BTreeMap<Partition, Offset>,
     held: Mutex<BTreeMap<Partition, Held>>,
@@ -59,8 +62,38 @@ pub(super) struct Bound {
     pub(super) messages: u64,
     /// The next offset that is expected, or any beyond it.
     pub(super) next: Offset,
+    /// Kafka's id of the topic that the messages are of, where the brokers tell one.
+    pub(super) topic_id: Option<String>,
     /// Fenced this often in a row before.
     attempts: u32,
+    /// Kafka may not have what comes next: the lane finishes what it has, and takes nothing more. Gets the journal's end.
+    leaving: Option<oneshot::Receiver<Offset>>,
+    /// So many of the next messages are worked on one at a time.
+    alone: u64,
+    /// The message that is not worked on again.
+    condemned: Option<Offset>,
+}
+
+/// So many frames are worked on one at a time after barren takeovers: more than can be finished during an append, since the
+/// owners before have appended eagerly and yet nothing.
+const ALONE: u64 = 64;
+
+/// How a message is to be worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Care {
+    /// Like any other.
+    None,
+    /// With no other frame of the process, and named beforehand.
+    Alone,
+    /// Not at all: owners have died over it.
+    Condemned,
+}
+
+impl Bound {
+    /// Whether messages are still taken.
+    pub(super) fn is_open(&self) -> bool {
+        self.leaving.is_none()
+    }
 }
 
 /// A partition without a lane.
@@ -71,9 +104,9 @@ pub(super) struct Waiting {
 }
 
 impl Assignment {
-    pub(super) fn new(lanes: Lanes, start: Start, until: BTreeMap<Partition, Offset>) -> Self {
+    pub(super) fn new(lanes: Lanes, start: Start, on_gap: OnGap, until: BTreeMap<Partition, Offset>) -> Self {
         let (held, high, refused) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { lanes, start, until, held, high, resumed: AtomicBool::new(false), refused }
+        Self { lanes, start, on_gap, until, held, high, resumed: AtomicBool::new(false), refused }
     }
 
     pub(super) fn held(&self) -> MutexGuard<'_, BTreeMap<Partition, Held>> {
@@ -102,35 +135,47 @@ impl Assignment {
         results.into_iter().map(usable).collect()
     }
 
-    /// Where consuming starts: the journal's end, else the group's committed offset, else as configured, as a number.
-    pub(super) fn start_offset<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>, opened: &Opened) -> KafkaResult<Offset> {
-        if let Some(end) = opened.end_offset() {
-            return Ok(end);
-        }
-        let Partition { topic, number } = opened.partition();
-        let mut asked = TopicPartitionList::new();
-        asked.add_partition(topic, *number);
-        let committed = consumer.committed_offsets(asked, ASK_TIMEOUT)?;
-        if let Some(rdkafka::Offset::Offset(offset)) = committed.find_partition(topic, *number).map(|found| found.offset()) {
-            return Ok(Offset(offset));
-        }
-        let (low, high) = consumer.fetch_watermarks(topic, *number, ASK_TIMEOUT)?;
-        Ok(Offset(match self.start {
-            Start::Earliest => low,
-            Start::Latest => high,
-        }))
-    }
-
-    /// Starts the partition's lane; Kafka's consumer must be about to read at `start`.
-    pub(super) fn bind(&self, opened: Opened, start: Offset) {
+    /// Starts the partition's lane; Kafka's consumer must be about to read at [`Resume::start`].
+    pub(super) fn bind(&self, opened: Opened, resume: Resume) {
         let partition = opened.partition().clone();
         let attempts = match self.held().get(&partition) {
             Some(Held::Waiting(waiting)) => waiting.attempts,
             _ => 0,
         };
         let until = self.until.get(&partition).copied();
-        let lane = self.lanes.start(opened, Resume::at(start), until);
-        self.held().insert(partition, Held::Bound(Bound { lane, messages: 0, next: start, attempts }));
+        let next = resume.start();
+        let topic_id = resume.topic_id.clone().or_else(|| opened.topic_id().map(str::to_owned));
+        let caution = opened.caution();
+        if caution.alone {
+            tracing::warn!(
+                %partition,
+                "earlier owners died without progress: the next {ALONE} frames are worked on one at a time, to find the one that ends \
+                 the process"
+            );
+        }
+        let lane = self.lanes.start(opened, resume, until);
+        let alone = if caution.alone { ALONE } else { 0 };
+        let bound = Bound { lane, messages: 0, next, topic_id, attempts, leaving: None, alone, condemned: caution.condemned };
+        self.held().insert(partition, Held::Bound(bound));
+    }
+
+    /// Has the partition's lane finish and append what it has, and take nothing more; [`Assignment::left`] says when it has.
+    pub(super) fn finish(&self, partition: &Partition) {
+        if let Some(Held::Bound(bound)) = self.held().get_mut(partition) {
+            let messages = bound.messages;
+            let leave = Leave { wait_for: messages, bound: messages, seal: false, close_windows: false };
+            bound.leaving = Some(bound.lane.leave(leave));
+        }
+    }
+
+    /// Partitions whose lanes have finished, or ended trying; they now wait for their next start, which is due at once.
+    pub(super) fn left(&self) {
+        for held in self.held().values_mut() {
+            let Held::Bound(Bound { attempts, leaving: Some(end), .. }) = held else { continue };
+            if !matches!(end.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
+                *held = Held::Waiting(Waiting { attempts: *attempts, due: Instant::now() });
+            }
+        }
     }
 
     /// Puts the partition among those that wait for their journal, longer each time.
@@ -176,11 +221,14 @@ impl Assignment {
         self.held().insert(partition.clone(), Held::Stopped);
     }
 
-    /// Binds a message to its partition's lane: its way back, or `None` where it is not wanted.
-    pub(super) fn ticket(&self, topic: &str, number: i32, offset: Offset) -> Option<(Arc<str>, Ticket)> {
+    /// Binds a message to its partition's lane: its way back, and how to work on it; `None` where it is not wanted.
+    pub(super) fn ticket(&self, topic: &str, number: i32, offset: Offset) -> Option<(Arc<str>, Ticket, Care)> {
         let mut held = self.held();
         let (partition, held) = held.iter_mut().find(|(held, _)| held.number == number && *held.topic == *topic)?;
         let Held::Bound(bound) = held else { return None };
+        if !bound.is_open() {
+            return None;
+        }
         let beyond = self.until.get(partition).is_some_and(|until| offset >= *until);
         if beyond || offset < bound.next {
             return None;
@@ -188,7 +236,22 @@ impl Assignment {
         let ticket = bound.lane.ticket(bound.messages);
         bound.messages += 1;
         bound.next = offset.next();
-        Some((Arc::clone(&partition.topic), ticket))
+        let care = match bound.alone {
+            _ if bound.condemned == Some(offset) => Care::Condemned,
+            0 => Care::None,
+            _ => Care::Alone,
+        };
+        bound.alone = bound.alone.saturating_sub(1);
+        Some((Arc::clone(&partition.topic), ticket, care))
+    }
+
+    /// Has the lane that the message was bound to name it; `None` where that lane is gone.
+    pub(super) fn name(&self, key: &MessageKey, ticket: &Ticket) -> Option<oneshot::Receiver<()>> {
+        let partition = Partition { topic: Arc::clone(&key.topic), number: key.partition };
+        match self.held().get(&partition) {
+            Some(Held::Bound(bound)) if bound.lane.has_bound(ticket) => Some(bound.lane.name(key.offset)),
+            _ => None,
+        }
     }
 }
 

@@ -2,10 +2,13 @@
 
 use rdkafka::ClientConfig;
 
-use crate::config::Kafka;
+use crate::config::{GroupProtocol, Kafka};
 
 /// What librdkafka may prefetch, in KiB; counts into the budget `workers.in_flight`.
 pub const QUEUE_KIB: u64 = 16_384;
+
+/// How soon partitions that were added to a topic are noticed; librdkafka's default is 5 minutes.
+const METADATA_REFRESH: &str = "topic.metadata.refresh.interval.ms";
 
 /// Settings of the consumer.
 #[must_use]
@@ -20,12 +23,19 @@ pub fn consumer(kafka: &Kafka) -> ClientConfig {
         .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")
         .set("allow.auto.create.topics", "false")
-        .set("partition.assignment.strategy", "cooperative-sticky")
         .set("queued.max.messages.kbytes", QUEUE_KIB.to_string())
         .set("fetch.max.bytes", "16777216")
         .set("fetch.queue.backoff.ms", "50")
         .set("enable.partition.eof", "false")
         .set("statistics.interval.ms", "1000");
+    match kafka.group_protocol {
+        GroupProtocol::Classic => client.set("partition.assignment.strategy", "cooperative-sticky"),
+        // The broker assigns, and says how long sessions last.
+        GroupProtocol::Consumer => client.set("group.protocol", "consumer"),
+    };
+    if !kafka.properties.contains_key(METADATA_REFRESH) {
+        client.set(METADATA_REFRESH, "30000");
+    }
     client
 }
 

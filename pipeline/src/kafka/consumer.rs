@@ -3,8 +3,11 @@
 //! In: messages. Out: [`Job`]s for the workers, each bound to its lane. Invariant: this thread alone owns and drops the
 //! consumer; it never waits more than a second for room, and nothing is sought or replaced with a message in hand.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
+mod alone;
+mod doubts;
+mod drain;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,20 +21,19 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use tokio_util::sync::CancellationToken;
 
-use super::ASK_TIMEOUT;
-use super::assignment::{Assignment, Held, list, list_at};
+use super::assignment::{Assignment, Bound, Care, Held, list, list_at};
 use super::rebalance::Context;
 use crate::budget::Budget;
 use crate::clock::now;
-use crate::config::Start;
+use crate::config::{OnGap, Start};
 use crate::failpoint;
-use crate::lane::{JournalError, Lanes, Leave, Position};
+use crate::lane::{JournalError, Lanes, Position};
 use crate::workers::Job;
+use alone::{Alone, Unsent};
+use doubts::Doubts;
 
 /// The longest wait for a message, and thus for everything else that the thread does.
 const POLL: Duration = Duration::from_millis(100);
-/// The longest wait for a journal that did not open at once.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for room in a budget before the consumer is looked after again.
 const ROOM: Duration = Duration::from_secs(1);
 /// Budgets full for this long (the store is out, say): partitions are paused, which throws the prefetch away but lets the
@@ -43,9 +45,6 @@ const FRAME_OVERHEAD: usize = 16 << 10;
 const ROW_BYTES: usize = 1 << 10;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
-
-/// At the end of the topics nobody is in a hurry, and what is not published is not done; a signal still ends the process.
-const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 
 /// How many frames fit into a budget for frames in flight of `limit` bytes.
 #[must_use]
@@ -66,6 +65,8 @@ pub struct Poller {
     pub topics: Vec<String>,
     /// Where to start where there is neither journal nor commit.
     pub start: Start,
+    /// What to do where Kafka no longer has what comes next.
+    pub on_gap: OnGap,
     /// Where to stop, for a run until the end.
     pub until: BTreeMap<Partition, Offset>,
     /// Makes lanes.
@@ -103,7 +104,7 @@ pub enum PollError {
 impl Poller {
     /// Polls until `stop`, then drains, commits and leaves the group. Blocks; meant for a thread of its own.
     pub fn run(self) -> Result<(), PollError> {
-        let assignment = Arc::new(Assignment::new(self.lanes.clone(), self.start, self.until.clone()));
+        let assignment = Arc::new(Assignment::new(self.lanes.clone(), self.start, self.on_gap, self.until.clone()));
         let consumer: BaseConsumer<Context> = self.client.create_with_context(Context(Arc::clone(&assignment)))?;
         consumer.subscribe(&self.topics.iter().map(String::as_str).collect::<Vec<_>>())?;
         let started = Instant::now();
@@ -116,7 +117,8 @@ impl Poller {
             full_since: None,
             paused: false,
             frame_bytes: frame_bytes(self.in_flight.limit(), self.lanes.pending_rows.limit()),
-            gaps_unknown: Cell::new(false),
+            doubts: Doubts::default(),
+            alone: VecDeque::new(),
         };
         while !self.stop.is_cancelled() {
             polling.step()?;
@@ -139,8 +141,10 @@ struct Polling<'a> {
     paused: bool,
     /// What a frame counts as at least.
     frame_bytes: usize,
-    /// Kafka did not answer when it was asked about a gap.
-    gaps_unknown: Cell<bool>,
+    /// What has to be asked of Kafka before it is believed that lanes get what comes next.
+    doubts: Doubts,
+    /// Frames that have to be worked on alone, the first of them now; rarely more than one.
+    alone: VecDeque<Alone>,
 }
 
 impl Polling<'_> {
@@ -167,10 +171,10 @@ impl Polling<'_> {
         Ok(())
     }
 
-    /// Opens the envelope and hands the message to the workers. Their channel holds all that the budget allows.
-    fn take(&self, message: &BorrowedMessage<'_>) {
+    /// Opens the envelope and hands the message to the workers, or keeps it until it can be worked on alone.
+    fn take(&mut self, message: &BorrowedMessage<'_>) {
         let offset = Offset(message.offset());
-        let Some((topic, ticket)) = self.assignment.ticket(message.topic(), message.partition(), offset) else { return };
+        let Some((topic, ticket, care)) = self.assignment.ticket(message.topic(), message.partition(), offset) else { return };
         let value = message.payload();
         let headers = message
             .headers()
@@ -188,7 +192,17 @@ impl Polling<'_> {
         let metrics = &self.assignment.lanes.metrics;
         metrics.records.inc();
         metrics.record_bytes.inc_by(meta.size_bytes);
-        metrics.queued_frames.inc();
+        let frame = Unsent { meta, image, ticket };
+        match care {
+            Care::None => self.send(frame),
+            Care::Alone => self.alone.push_back(Alone::Waiting(frame)),
+            Care::Condemned => self.send(frame.condemned()),
+        }
+    }
+
+    /// To the workers. Their channel holds all that the budget allows.
+    fn send(&self, Unsent { meta, image, ticket }: Unsent) {
+        self.assignment.lanes.metrics.queued_frames.inc();
         let permit = self.poller.in_flight.take(image.as_ref().map_or(0, bytes::Bytes::len).max(self.frame_bytes));
         // Fails only when all workers are gone; the message then has no row and is the next run's.
         let _ = self.poller.jobs.send(Job { meta, image, ticket, permit, polled: Instant::now() });
@@ -201,7 +215,7 @@ impl Polling<'_> {
         let longest = if self.paused { Duration::ZERO } else { ROOM };
         let pending_rows = &self.assignment.lanes.pending_rows;
         let budgets = [("in_flight", &self.poller.in_flight, largest), ("pending_rows", pending_rows, pending_rows.limit() / 4)];
-        let mut room = true;
+        let mut room = self.go_alone(longest);
         for (name, budget, need) in budgets {
             let asked = Instant::now();
             let fits = budget.wait_for_room(need, longest.saturating_sub(started.elapsed()));
@@ -261,6 +275,7 @@ impl Polling<'_> {
                 self.assignment.refuse(&ended.partition, ended.error);
             }
         }
+        self.assignment.left();
         // While everything is paused a partition that starts over would be read regardless of the budgets.
         let due = if self.paused { Vec::new() } else { self.assignment.due() };
         for partition in due {
@@ -273,36 +288,7 @@ impl Polling<'_> {
         if self.housekeeping.elapsed() >= HOUSEKEEPING {
             self.housekeeping = Instant::now();
             self.tell_positions();
-            if self.gaps_unknown.take() {
-                self.find_gaps();
-            }
-        }
-    }
-
-    /// Gives a waiting partition a new lane at its journal's end. A process that Kafka has thrown out cannot: its commit is
-    /// refused, so that it does not fence the rightful owner.
-    fn start_over(&self, partition: &Partition) -> bool {
-        let Some((_, Some(opened))) = self.assignment.open(std::slice::from_ref(partition), OPEN_TIMEOUT).pop() else {
-            return false;
-        };
-        let sought = self.assignment.start_offset(self.consumer, &opened).and_then(|start| {
-            if opened.end_offset().is_some() {
-                self.consumer.commit(&list_at([(partition, start)])?, CommitMode::Sync)?;
-            }
-            let sought = self.consumer.seek_partitions(list_at([(partition, start)])?, ASK_TIMEOUT)?;
-            sought.elements().iter().try_for_each(rdkafka::topic_partition_list::TopicPartitionListElem::error)?;
-            self.consumer.resume(&list([partition]))?;
-            Ok(start)
-        });
-        match sought {
-            Ok(start) => {
-                self.assignment.bind(opened, start);
-                true
-            }
-            Err(error) => {
-                tracing::warn!(%partition, "cannot start over, trying again: {error}");
-                false
-            }
+            self.look_into_doubts();
         }
     }
 
@@ -311,7 +297,8 @@ impl Polling<'_> {
         let Ok(positions) = self.consumer.position() else { return };
         let high = self.assignment.high.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (partition, held) in &*self.assignment.held() {
-            let Held::Bound(bound) = held else { continue };
+            // What is read for a lane that takes nothing more is not its own.
+            let Some(bound) = open(held) else { continue };
             let read = positions.find_partition(&partition.topic, partition.number).map(|found| found.offset());
             let offset = match read {
                 Some(rdkafka::Offset::Offset(offset)) => bound.next.max(Offset(offset)),
@@ -342,94 +329,29 @@ impl Polling<'_> {
         }
     }
 
-    fn handle(&self, error: KafkaError) -> Result<(), PollError> {
+    fn handle(&mut self, error: KafkaError) -> Result<(), PollError> {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => self.find_gaps(),
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => self.doubts.unfetched = true,
+            Some(
+                RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::UnknownTopicId,
+            ) => {
                 tracing::warn!("kafka: {error}; waiting for the topics {:?} to be created", self.poller.topics);
+                self.doubts.topics = true;
             }
             _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => return Err(error.into()),
             _ => tracing::warn!("kafka: {error}"),
         }
         Ok(())
     }
+}
 
-    /// The event names no partition: every lane's next offset is compared with what Kafka has.
-    fn find_gaps(&self) {
-        let next = |held: &Held| match held {
-            Held::Bound(bound) => Some(bound.next),
-            _ => None,
-        };
-        let lanes: Vec<_> =
-            self.assignment.held().iter().filter_map(|(partition, held)| Some((partition.clone(), next(held)?))).collect();
-        for (partition, next) in lanes {
-            match self.consumer.fetch_watermarks(&partition.topic, partition.number, ASK_TIMEOUT) {
-                Ok((low, high)) if !(low..=high).contains(&next.0) => self.assignment.stop(
-                    &partition,
-                    &format_args!(
-                        "the journal ends at offset {next}, Kafka has {low} to {high}: records were deleted before they were \
-                         consumed, or the topic was made anew; restore the topic, or consume into a new group and store folder"
-                    ),
-                ),
-                Ok(_) => {}
-                Err(error) => {
-                    self.gaps_unknown.set(true);
-                    tracing::warn!(%partition, "cannot ask Kafka for its offsets, trying again: {error}");
-                }
-            }
-        }
-    }
-
-    /// Ends the run: no more messages, what is in flight is finished, appended, sealed if asked, and committed.
-    fn drain(&mut self) {
-        let started = Instant::now();
-        let bound = self.partitions(|held| matches!(held, Held::Bound(_)));
-        if let Err(error) = self.consumer.pause(&list(&bound)) {
-            tracing::warn!("cannot pause for the drain: {error}");
-        }
-        // Most of the time goes to finishing; what is complete by then is appended in the rest.
-        let at_end = self.poller.at_end.is_cancelled();
-        let patience = if at_end { FOR_EVER } else { self.poller.drain_timeout.mul_f64(0.7) };
-        self.leave(started + patience, |bound| Leave {
-            wait_for: bound,
-            seal: self.poller.seal || at_end,
-            close_windows: at_end,
-        });
-        self.leave(started + self.poller.drain_timeout, |_| Leave { wait_for: 0, seal: false, close_windows: false });
-        self.commit_appended(CommitMode::Sync);
-        let left = self.partitions(|held| matches!(held, Held::Bound(_)));
-        if !left.is_empty() {
-            let names: Vec<_> = left.iter().map(ToString::to_string).collect();
-            tracing::warn!(
-                "run.drain_timeout is over: {} will be taken up again by the next run, nothing is lost",
-                names.join(", ")
-            );
-        }
-        self.assignment.held().clear();
-    }
-
-    /// Asks every lane to leave and goes on serving the consumer until they have, or time is up. Lanes that left are let go.
-    fn leave(&self, deadline: Instant, how: impl Fn(u64) -> Leave) {
-        let mut asked: Vec<_> = self
-            .assignment
-            .held()
-            .iter()
-            .filter_map(|(partition, held)| match held {
-                Held::Bound(bound) => Some((partition.clone(), bound.lane.leave(how(bound.messages)))),
-                _ => None,
-            })
-            .collect();
-        while !asked.is_empty() && Instant::now() < deadline {
-            // Messages that were on their way are dropped: they have no row and will be consumed again.
-            let _ = self.consumer.poll(Duration::from_millis(20));
-            asked.retain_mut(|(partition, end)| {
-                if let Err(tokio::sync::oneshot::error::TryRecvError::Empty) = end.try_recv() {
-                    true
-                } else {
-                    self.assignment.held().remove(partition);
-                    false
-                }
-            });
-        }
+/// The lane of a partition, if it takes messages.
+fn open(held: &Held) -> Option<&Bound> {
+    match held {
+        Held::Bound(bound) if bound.is_open() => Some(bound),
+        _ => None,
     }
 }

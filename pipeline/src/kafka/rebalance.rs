@@ -3,6 +3,7 @@
 //! Runs on the poll thread, inside `poll` (or inside the consumer's drop). Invariant: nothing is sought in here, and nothing
 //! is committed before the takeover is won, which the lane does.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -16,13 +17,21 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::assignment::{Assignment, Held, list, list_at};
+use super::brokers;
+use super::resume::{Known, Verdict};
+use crate::clock::now;
 use crate::failpoint;
-use crate::lane::{Leave, Opened};
+use crate::lane::{Leave, Opened, Resume};
 
 /// The longest that the callback waits for the store; what is not open by then is tried again from the poll loop.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest that the callback waits for one answer of Kafka.
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest that giving up partitions may take; well under `max.poll.interval.ms` (5 minutes).
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A partition, with its journal and where it goes on where that is known.
+type Start = (Partition, Option<(Opened, Resume)>);
 
 /// What librdkafka calls back.
 pub(super) struct Context(pub(super) Arc<Assignment>);
@@ -85,20 +94,11 @@ impl Context {
         assigned.inc_by(partitions.len() as u64);
         tracing::info!(partitions = partitions.len(), "assigned {}", names(partitions));
         let opened = self.0.open(partitions, OPEN_TIMEOUT);
-        // After one question that Kafka does not answer the others wait for the poll loop: the callback must not take minutes.
-        let mut answers = true;
-        let mut starts = Vec::new();
-        for (partition, opened) in opened {
-            let opened = opened.filter(|opened| answers || opened.end_offset().is_some());
-            let asked = opened.is_some();
-            let start = self.start(consumer, opened);
-            answers &= start.is_some() || !asked;
-            starts.push((partition, start));
-        }
+        let starts = self.starts(consumer, opened);
 
         let mut assignment = TopicPartitionList::new();
         for (Partition { topic, number }, start) in &starts {
-            let at = start.as_ref().map_or(rdkafka::Offset::End, |(_, offset)| rdkafka::Offset::Offset(offset.0));
+            let at = start.as_ref().map_or(rdkafka::Offset::End, |(_, resume)| rdkafka::Offset::Offset(resume.start().0));
             assignment.add_partition_offset(topic, *number, at)?;
         }
         match consumer.rebalance_protocol() {
@@ -111,8 +111,8 @@ impl Context {
         self.0.lanes.metrics.ready.set(1);
         let mut without = Vec::new();
         for (partition, start) in starts {
-            if let Some((opened, offset)) = start {
-                self.0.bind(opened, offset);
+            if let Some((opened, resume)) = start {
+                self.0.bind(opened, resume);
             } else {
                 self.0.wait(partition.clone());
                 without.push(partition);
@@ -121,16 +121,60 @@ impl Context {
         consumer.pause(&list(&without))
     }
 
-    /// Where a partition starts; `None` where that cannot be said now.
-    fn start(&self, consumer: &BaseConsumer<Self>, opened: Option<Opened>) -> Option<(Opened, Offset)> {
-        let opened = opened?;
-        match self.0.start_offset(consumer, &opened) {
-            Ok(offset) => Some((opened, offset)),
-            Err(error) => {
-                tracing::warn!(partition = %opened.partition(), "cannot ask Kafka where to start, trying again: {error}");
-                None
-            }
+    /// Where each partition starts; `None` where that cannot be said here and now: the poll loop then asks again, at leisure.
+    fn starts(&self, consumer: &BaseConsumer<Self>, opened: Vec<(Partition, Option<Opened>)>) -> Vec<Start> {
+        let with_journal = |opened: &Option<Opened>| opened.as_ref().is_some_and(|opened| opened.end_offset().is_some());
+        let topic_ids = brokers::ids_of(consumer, opened.iter().map(|(partition, _)| partition));
+        let committed = brokers::committed(consumer, opened.iter().map(|(partition, _)| partition), ASK_TIMEOUT);
+        if let Err(error) = &committed {
+            tracing::warn!("cannot ask Kafka for the group's offsets: {error}");
         }
+        let beginning = committed.as_ref().ok().map(|committed| {
+            let asked = opened.iter().filter(|(partition, opened)| !with_journal(opened) && !committed.contains_key(partition));
+            brokers::ranges(consumer, asked.map(|(partition, _)| partition), ASK_TIMEOUT)
+        });
+        let ranges = beginning.and_then(Result::ok).unwrap_or_default();
+        if let Ok(committed) = &committed {
+            self.compare(&opened, committed);
+        }
+        let start = |opened: Opened| {
+            let known = Known {
+                journal: opened.end_offset().map(|end| (end, opened.topic_id())),
+                topic_id: topic_ids.get(&opened.partition().topic).map(String::as_str),
+                committed: committed.as_ref().ok().and_then(|committed| committed.get(opened.partition()).copied()),
+                range: ranges.get(opened.partition()),
+            };
+            match known.verdict(opened.partition(), self.0.start, self.0.on_gap) {
+                Verdict::GoOn(resume) => Some((opened, resume)),
+                Verdict::Depends | Verdict::Stop(_) => None,
+            }
+        };
+        opened.into_iter().map(|(partition, opened)| (partition, opened.and_then(start))).collect()
+    }
+
+    /// Reports group offsets that somebody moved by hand: they decide nothing. Own commits lag behind the journal after a crash,
+    /// and are told by the records that end there.
+    fn compare(&self, opened: &[(Partition, Option<Opened>)], committed: &BTreeMap<Partition, Offset>) {
+        let differing = opened.iter().filter_map(|(partition, opened)| {
+            let (end, committed) = (opened.as_ref()?.end_offset()?, *committed.get(partition)?);
+            (end != committed).then(|| (partition.clone(), end, committed))
+        });
+        let (differing, lanes) = (differing.collect::<Vec<_>>(), self.0.lanes.clone());
+        let report = async move {
+            for (partition, end, committed) in differing {
+                let Ok(Some(recent)) = lanes.recent(&partition).await else { continue };
+                if recent.is_foreign(committed, now()) {
+                    let Partition { topic, number } = &partition;
+                    tracing::warn!(
+                        %partition,
+                        "the group's offset is {committed}, the journal ends at {end}: it was moved by hand, which decides nothing; to go \
+                         on at {committed}, stop this process and run `facestream journal reset --topic {topic} --partition {number} \
+                         --to-offset {committed}`"
+                    );
+                }
+            }
+        };
+        drop(self.0.lanes.runtime.spawn(report));
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &[Partition]) -> KafkaResult<()> {
@@ -165,11 +209,10 @@ impl Context {
 
     /// Has every lane append once more; where their journals end. Lanes that take too long are dropped.
     fn append_what_is_complete<'a>(&self, held: &'a [(Partition, Held)]) -> Vec<(&'a Partition, Offset)> {
-        let leave = Leave { wait_for: 0, seal: false, close_windows: false };
         let asked: Vec<_> = held
             .iter()
             .filter_map(|(partition, held)| match held {
-                Held::Bound(bound) => Some((partition, bound.lane.leave(leave))),
+                Held::Bound(bound) => Some((partition, bound.lane.leave(Leave::now(bound.messages)))),
                 _ => None,
             })
             .collect();

@@ -12,9 +12,9 @@ use facestream_stages::order::Order;
 
 use super::Position;
 use crate::budget::{Budget, Permit};
-use crate::journal::Batch;
 use crate::journal::mutation::{self, Mutation};
 use crate::journal::record::Rows;
+use crate::journal::{Batch, Note};
 
 pub(super) struct Collected {
     order: Order<(FrameRow, Permit)>,
@@ -122,7 +122,7 @@ impl Collected {
     }
 
     /// Everything collected, as a batch with the memory that it holds.
-    pub(super) fn take(&mut self, seal: bool) -> (Batch, Option<Permit>) {
+    pub(super) fn take(&mut self, seal: bool, note: Note) -> (Batch, Option<Permit>) {
         self.bytes = 0;
         let batch = Batch {
             rows: std::mem::take(&mut self.rows),
@@ -130,6 +130,7 @@ impl Collected {
             window_state: self.windows.state().clone(),
             low_watermark: self.windows.low_watermark(),
             seal,
+            note,
         };
         (batch, self.permit.take())
     }

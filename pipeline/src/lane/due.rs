@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use facestream_schemas::{Hour, Micros, Offset};
 
+use crate::journal::Note;
 use crate::journal::record::Header;
 
 /// Rows of one lane that are appended at once, whatever the time: bounds memory and the size of a record.
@@ -42,6 +43,8 @@ pub(super) struct Situation<'a> {
     pub(super) tight: bool,
     /// Whether a run until the end has collected everything.
     pub(super) at_the_end: bool,
+    /// Whether earlier owners died without progress: then rows do not wait.
+    pub(super) eager: bool,
 }
 
 /// An append that is due.
@@ -49,6 +52,8 @@ pub(super) struct Situation<'a> {
 pub(super) struct Action {
     /// Why it seals, if it does.
     pub(super) seal: Option<SealReason>,
+    /// What the record has to say besides.
+    pub(super) note: Note,
 }
 
 /// What made a seal due.
@@ -82,8 +87,9 @@ pub(super) fn due(rolling: &Rolling, situation: &Situation<'_>) -> Option<Action
         && (situation.since_append >= rolling.append_every
             || situation.pending_bytes >= PIECE_BYTES
             || (situation.tight && situation.has_rows)
-            || situation.at_the_end);
-    (append || seal.is_some()).then_some(Action { seal })
+            || situation.at_the_end
+            || (situation.eager && situation.has_rows));
+    (append || seal.is_some()).then_some(Action { seal, note: Note::Same })
 }
 
 fn seal_due(rolling: &Rolling, situation: &Situation<'_>) -> Option<SealReason> {
@@ -126,6 +132,7 @@ mod tests {
             unsealed_age: head.unsealed.since.map(|_| Duration::ZERO),
             tight: true,
             at_the_end: true,
+            eager: true,
         }
     }
 
@@ -148,20 +155,28 @@ mod tests {
     #[test]
     fn rows_are_appended_when_it_is_time_or_memory_runs_out_or_the_end_is_reached() {
         let head = head(1);
-        let rows = || Situation { has_rows: true, since_append: Duration::ZERO, tight: false, at_the_end: false, ..quiet(&head) };
-        let append = Some(Action { seal: None });
+        let rows = || Situation {
+            has_rows: true,
+            since_append: Duration::ZERO,
+            tight: false,
+            at_the_end: false,
+            eager: false,
+            ..quiet(&head)
+        };
+        let append = Some(Action { seal: None, note: Note::Same });
         assert_eq!(due(&ROLLING, &rows()), None);
         assert_eq!(due(&ROLLING, &Situation { since_append: Duration::from_secs(10), ..rows() }), append);
         assert_eq!(due(&ROLLING, &Situation { pending_bytes: PIECE_BYTES, ..rows() }), append);
         assert_eq!(due(&ROLLING, &Situation { tight: true, ..rows() }), append);
         assert_eq!(due(&ROLLING, &Situation { at_the_end: true, ..rows() }), append);
+        assert_eq!(due(&ROLLING, &Situation { eager: true, ..rows() }), append);
     }
 
     #[test]
     fn a_gap_in_offsets_is_walked_over_when_it_is_time() {
         let head = head(0);
         let gap = || Situation { end: head.end_offset.next(), at_the_end: false, ..quiet(&head) };
-        assert_eq!(due(&ROLLING, &gap()), Some(Action { seal: None }));
+        assert_eq!(due(&ROLLING, &gap()), Some(Action { seal: None, note: Note::Same }));
         assert_eq!(due(&ROLLING, &Situation { since_append: Duration::ZERO, ..gap() }), None);
     }
 

@@ -26,7 +26,7 @@ use crate::budget::Budget;
 use crate::journal::Writer;
 use crate::journal::mutation::{self, Mutation};
 use crate::journal::publish::Publisher;
-use crate::lane::{Board, Lanes, Rolling};
+use crate::lane::{Board, Lanes, Rolling, Takeovers};
 use crate::metrics::Metrics;
 use crate::store::Store;
 use chance::Chance;
@@ -110,6 +110,7 @@ impl Simulation {
             windows: windows(),
             rolling: self.rolling,
             retention: Duration::ZERO,
+            takeovers: Takeovers::default(),
             pending_rows: budget.clone(),
             board: Board::default(),
             metrics: self.metrics.clone(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use facestream_schemas::tables::Table;
 use object_store::memory::InMemory;
 use prometheus::IntGauge;
@@ -14,7 +14,7 @@ use super::*;
 use crate::journal::record::Seq;
 use crate::journal::samples;
 
-fn lanes(store: &Store) -> Lanes {
+pub(crate) fn lanes(store: &Store) -> Lanes {
     let metrics = Metrics::new();
     let gauge = |name| IntGauge::new(name, "help").expect("a gauge");
     Lanes {
@@ -29,6 +29,7 @@ fn lanes(store: &Store) -> Lanes {
         },
         rolling: Rolling { append_every: Duration::ZERO, roll_bytes: u64::MAX, roll_every: Duration::from_hours(1) },
         retention: Duration::from_hours(24),
+        takeovers: Takeovers::default(),
         pending_rows: Budget::new(1 << 20, gauge("used"), gauge("peak")),
         board: Board::default(),
         metrics,
@@ -74,7 +75,7 @@ async fn finish(lane: &LaneHandle, start: Offset, numbers: &[u64]) {
 /// Where the journal ends once the lane has left; `None` if it was fenced meanwhile.
 async fn leave(lane: &LaneHandle, wait_for: u64) -> Option<Offset> {
     let (done, end) = oneshot::channel();
-    let leave = Leave { wait_for, seal: false, close_windows: false };
+    let leave = Leave { wait_for, bound: wait_for, seal: false, close_windows: false };
     lane.orders.send(Order::Leave(leave, done)).await.ok()?;
     end.await.ok()
 }
@@ -108,6 +109,39 @@ proptest! {
             assert_eq!(appended(&lanes).await, (0..total).collect::<Vec<_>>());
         });
     }
+}
+
+/// An upgrade or another configuration: the successor has another model, other windows and another rhythm.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_successor_that_is_configured_differently_goes_on_exactly() {
+    let store = Store::of(Arc::new(InMemory::new()));
+    let before = lanes(&store);
+    let (lane, at) = start(&before).await;
+    finish(&lane, at, &[0, 1, 2]).await;
+    assert_eq!(leave(&lane, 3).await, Some(Offset(3)));
+
+    let writer = Writer { model_sha256: Some("another".to_owned()), ..(*before.writer).clone() };
+    let windows = WindowSettings { length: Duration::from_mins(5), ..before.windows };
+    let rolling = Rolling { append_every: Duration::from_hours(1), ..before.rolling };
+    let after = Lanes { writer: Arc::new(writer), windows, rolling, board: Board::default(), ..before };
+    let (lane, at) = start(&after).await;
+    assert_eq!(at, Offset(3));
+    finish(&lane, at, &[0, 1]).await;
+    assert_eq!(leave(&lane, 2).await, Some(Offset(5)));
+    assert_eq!(appended(&after).await, [0, 1, 2, 3, 4]);
+
+    // Frames are six minutes apart: each closes the window before, of the length that it was opened with, and none overlap.
+    let log = Log::new(store, &partition(), after.metrics.clone());
+    let (mut lengths, mut seq) = (Vec::new(), Seq(0));
+    while let Some(record) = log.read(seq).await.expect("a record") {
+        for (_, _, rows) in record.batches().expect("rows").into_iter().filter(|(table, ..)| *table == Table::Windows) {
+            let times = |name: &str| rows[name].as_primitive::<TimestampMicrosecondType>().values().to_vec();
+            let minutes = times("window_start").into_iter().zip(times("window_end"));
+            lengths.extend(minutes.map(|(start, end)| (end - start) / 60_000_000));
+        }
+        seq = seq.next();
+    }
+    assert_eq!(lengths, [1, 1, 1, 5]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,6 +76,21 @@ fn every_metric_that_dashboard_and_documents_name_is_exported() {
     }
 }
 
+/// Source files in a folder, at any depth, tests aside.
+fn sources_below(folder: &Path) -> Vec<PathBuf> {
+    let (mut folders, mut files) = (vec![folder.to_owned()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ext| ext == "rs") && !path.ends_with("tests.rs") {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
 /// `kafka` and `journal` never import each other, and the imports of `pipeline` run one way.
 #[test]
 fn imports_run_one_way() {
@@ -93,8 +108,7 @@ fn imports_run_one_way() {
     for (module, others) in forbidden {
         let root = workspace().join("pipeline/src");
         let mut files = vec![root.join(format!("{module}.rs"))];
-        let inside = fs::read_dir(root.join(module)).into_iter().flatten().flatten().map(|entry| entry.path());
-        files.extend(inside.filter(|path| path.extension().is_some_and(|ext| ext == "rs") && !path.ends_with("tests.rs")));
+        files.extend(sources_below(&root.join(module)));
         for file in files {
             let code = fs::read_to_string(&file).expect("a source file");
             let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();

@@ -7,15 +7,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use toml::Table;
 
-use crate::{LONG, assert_exactly_once, file_url, pictures, set};
-
-/// Fast detection, and appends often enough for kills to fall between them.
-fn quick(kafka: &Kafka, topic: &str, group: &str, url: &str) -> Table {
-    let mut config = Facestream::config(kafka, topic, group, url);
-    set(&mut config, "detector", "input", "320x192");
-    set(&mut config, "journal", "append_every", "200ms");
-    config
-}
+use crate::{LONG, assert_exactly_once, file_url, pictures, quick, set};
 
 fn run_to_the_end(config: &Table) {
     let finished = Facestream::run(config, &["--until-end"]).wait_exit(LONG);

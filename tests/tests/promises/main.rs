@@ -3,13 +3,18 @@
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "tests panic: that is how they fail")]
 
 mod content;
+mod crash;
 mod demo;
 mod documents;
 mod errors;
 mod journal;
+mod kafka_bad_days;
+mod kafka_gaps;
 mod lifecycle;
+mod poison;
 mod pressure;
 mod scale;
+mod store_bad_days;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +22,7 @@ use std::time::Duration;
 
 use facestream::scene::Scene;
 use facestream_schemas::Size;
-use facestream_tests::{Duck, Kafka, Record};
+use facestream_tests::{Duck, Facestream, Kafka, Record};
 use toml::{Table, Value};
 
 /// Longer than anything takes on a busy machine; only a hang gets there.
@@ -35,6 +40,36 @@ pub fn file_url(folder: &Path) -> String {
 pub fn set(config: &mut Table, section: &str, key: &str, value: impl Into<Value>) {
     let section = config.entry(section).or_insert_with(|| Table::new().into());
     section.as_table_mut().expect("a section").insert(key.to_owned(), value.into());
+}
+
+/// Fast detection, and appends often enough for kills to fall between them.
+#[must_use]
+pub fn quick(kafka: &Kafka, topic: &str, group: &str, url: &str) -> Table {
+    let mut config = Facestream::config(kafka, topic, group, url);
+    set(&mut config, "detector", "input", "320x192");
+    set(&mut config, "journal", "append_every", "200ms");
+    config
+}
+
+/// Has the group speak `protocol`; under "consumer", sessions are the broker's to say.
+pub fn speak(config: &mut Table, protocol: &str) {
+    set(config, "kafka", "group_protocol", protocol);
+    if protocol == "consumer" {
+        set(config, "kafka", "properties", Table::new());
+    }
+}
+
+/// Waits until the group's offsets of all partitions come to `total`.
+pub fn wait_committed(running: &mut Facestream, kafka: &Kafka, group: &str, topic: &str, total: i64) {
+    running.wait_until(&format!("{total} to be committed"), LONG, |_| {
+        let committed = kafka.committed(group, topic);
+        if committed.values().sum::<i64>() == total { Ok(()) } else { Err(format!("{committed:?}")) }
+    });
+}
+
+/// Waits until the process has said `text`.
+pub fn wait_output(running: &mut Facestream, text: &str) {
+    running.wait_until(text, LONG, |own| if own.output().contains(text) { Ok(()) } else { Err(String::new()) });
 }
 
 /// `count` small pictures of two cameras over `partitions`, in turn.

@@ -182,7 +182,9 @@ fn explain(partition: &Partition, error: JournalError) -> anyhow::Error {
             anyhow!("{partition}: another process has taken the partition over meanwhile: stop it, and reset again")
         }
         JournalError::Foreign { .. } | JournalError::Damaged { .. } => Failure::Refused(error.to_string()).into(),
-        JournalError::Encode { .. } => anyhow::Error::from(error).context(format!("resetting {partition}")),
+        JournalError::Encode { .. } | JournalError::Panicked(_) => {
+            anyhow::Error::from(error).context(format!("resetting {partition}"))
+        }
     }
 }
 

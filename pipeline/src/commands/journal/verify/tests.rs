@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::journal::log::Log;
 use crate::journal::publish::Publisher;
 use crate::journal::record::{FORMAT_VERSION, Header, Jump, Record, Rows, Seq, Why};
-use crate::journal::{Batch, Journal, Opened, Writer, samples};
+use crate::journal::{Batch, Journal, Note, Opened, Writer, samples};
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -55,7 +55,14 @@ impl Ground {
             let rows = samples::rows(offsets.clone());
             let window_state = samples::window_state(&rows);
             journal
-                .append(Batch { rows, end_offset: Offset(offsets.end), window_state, low_watermark: None, seal })
+                .append(Batch {
+                    rows,
+                    end_offset: Offset(offsets.end),
+                    window_state,
+                    low_watermark: None,
+                    seal,
+                    note: Note::Same,
+                })
                 .await
                 .unwrap();
             if seal {
@@ -387,6 +394,7 @@ fn a_seal_that_nobody_has_published_yet_is_noted() {
         window_state: journal.head().window_state.clone(),
         low_watermark: None,
         seal: true,
+        note: Note::Same,
     };
     ground.runtime.block_on(journal.append(batch)).unwrap();
     let (verdict, _) = audit(&ground, false);

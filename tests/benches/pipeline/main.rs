@@ -1,8 +1,10 @@
 //! The whole pipeline on a real Kafka broker, next to a bare loop of decode + detect over the same pictures.
 //!
 //! In: Kafka's jars, ONNX Runtime and a model, as set-up brings them (`FACESTREAM_MODELS` names another folder for models), and
-//! `FRAMES`, `ROUNDS` and `BACKLOG` for shorter runs (`BACKLOG=0` leaves the backlog out). Out: figures on standard error, each
-//! beside its target. Invariant: what is compared was measured by turns, in CPU time; speed is printed and never asserted.
+//! `FRAMES`, `ROUNDS`, `BACKLOG`, `APPENDS` and `TAKEOVERS` for shorter runs (0 leaves out the last three). Out: figures on standard
+//! error, each beside its target. Invariant: what is compared was measured by turns, in CPU time; speed is printed and never asserted.
+
+mod journal;
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -54,6 +56,14 @@ fn main() {
     start(&kafka, &topic, rounds);
     if backlog > 0 {
         peak_memory(&bare, &kafka, backlog);
+    }
+    match number("APPENDS", 7) {
+        0 => {}
+        pairs => journal::appends(&kafka, &bare.produce(&kafka, 2 * frames), 2 * frames, pairs),
+    }
+    match number("TAKEOVERS", 9) {
+        0 => {}
+        kills => journal::takeovers(&kafka, kills),
     }
 }
 
@@ -226,7 +236,12 @@ struct Sample {
 impl Run {
     fn measure(kafka: &Kafka, topic: &str, frames: usize) -> Run {
         let folder = scratch();
-        let running = Facestream::run(&config(kafka, topic, folder.path()), &["--until-end"]);
+        Self::of(kafka, &config(kafka, topic, folder.path()), frames)
+    }
+
+    /// With a configuration of one's own.
+    fn of(kafka: &Kafka, config: &Table, frames: usize) -> Run {
+        let running = Facestream::run(config, &["--until-end"]);
         let (mut samples, mut peak_mib, mut looks) = (Vec::new(), 0.0_f64, 0);
         wait_for("facestream to consume to the end", LONG, || {
             peak_mib = peak_mib.max(peak_memory_mib(running.id()));

@@ -1,0 +1,79 @@
+//! Frames that are worked on alone, because earlier owners of their partitions died without progress.
+//!
+//! In: frames in the order in which they were polled. Out: one of them at a time to the workers. Invariant: while it is worked on no
+//! other frame of the process is, and a record of its partition's journal names it; so whoever finds a name there after a death
+//! knows what the process died of.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use facestream_schemas::{FrameMeta, Reason, Rejection};
+use tokio::sync::oneshot;
+
+use super::Polling;
+use crate::lane::Ticket;
+
+/// A frame that is not with the workers yet.
+pub(super) struct Unsent {
+    pub(super) meta: FrameMeta,
+    pub(super) image: Result<Bytes, Rejection>,
+    pub(super) ticket: Ticket,
+}
+
+impl Unsent {
+    /// The frame without its image: the process died when this was worked on.
+    pub(super) fn condemned(self) -> Self {
+        tracing::error!(message = %self.meta.key, "the process died working on this frame, more than once: rejected as internal_error");
+        let why = "the process died working on this frame alone, more than once";
+        Self { image: Err(Rejection::new(Reason::InternalError, why)), ..self }
+    }
+}
+
+/// How far a frame is that has to be worked on alone.
+pub(super) enum Alone {
+    /// Until nothing else is in flight.
+    Waiting(Unsent),
+    /// Until a record names it.
+    Naming(Unsent, oneshot::Receiver<()>),
+    /// Until its row is in its lane.
+    Working,
+}
+
+impl Polling<'_> {
+    /// Brings the frames that are worked on alone as far as it goes within `longest` a step; whether none is left.
+    pub(super) fn go_alone(&mut self, longest: Duration) -> bool {
+        while let Some(first) = self.alone.pop_front() {
+            match self.step_alone(first, longest) {
+                Ok(next) => next.into_iter().for_each(|next| self.alone.push_front(next)),
+                Err(same) => {
+                    self.alone.push_front(same);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// The frame's next state, none once it is done (or its lane gone); the same as an error where it has to wait longer.
+    fn step_alone(&self, frame: Alone, longest: Duration) -> Result<Option<Alone>, Alone> {
+        match frame {
+            Alone::Waiting(frame) if self.poller.in_flight.wait_until_empty(longest) => {
+                let named = self.assignment.name(&frame.meta.key, &frame.ticket);
+                Ok(named.map(|named| Alone::Naming(frame, named)))
+            }
+            Alone::Naming(frame, mut named) => {
+                let wait = async { tokio::time::timeout(longest, &mut named).await };
+                match self.assignment.lanes.runtime.block_on(wait) {
+                    Ok(Ok(())) => {
+                        self.send(frame);
+                        Ok(Some(Alone::Working))
+                    }
+                    Ok(Err(_)) => Ok(None),
+                    Err(_) => Err(Alone::Naming(frame, named)),
+                }
+            }
+            Alone::Working if self.poller.in_flight.wait_until_empty(longest) => Ok(None),
+            waiting => Err(waiting),
+        }
+    }
+}
