@@ -91,7 +91,8 @@ impl Line {
 
     fn state(&self) -> &'static str {
         match &self.head {
-            Some(Ok(head)) if head.is_seal() => "sealed",
+            // A seal whose files were visible would be followed by the record that says so.
+            Some(Ok(head)) if head.is_seal() => "publishing",
             Some(Ok(_)) => "open",
             Some(Err(damage)) if damage.is_newer => "newer format",
             Some(Err(_)) => "damaged",

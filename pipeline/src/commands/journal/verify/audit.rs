@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use super::chain::{Chain, Standing};
 use super::file::{FileName, judge};
 use super::finding::{Finding, Kind, Note, Verdict};
-use super::read::{ReadError, read};
+use super::read::{ReadError, read_here};
 use super::{Facts, Seen};
 use crate::commands::journal::look::{self, AT_A_TIME};
 use crate::commands::journal::{Ground, Which};
@@ -105,11 +105,12 @@ impl<'a> Audit<'a> {
         let io = ground.runtime.handle();
         thread::scope(|scope| {
             let listing = results.clone();
-            scope.spawn(move || io.block_on(list(ground, which, &jobs, &listing)));
+            let thread = |name: String| thread::Builder::new().name(name);
+            thread("list".to_owned()).spawn_scoped(scope, move || io.block_on(list(ground, which, &jobs, &listing)))?;
             let readers = thread::available_parallelism().map_or(1, NonZero::get).clamp(4, AT_A_TIME);
-            for _ in 0..readers {
+            for n in 0..readers {
                 let (queue, results) = (queue.clone(), results.clone());
-                scope.spawn(move || read_all(ground, io, quick, &queue, &results));
+                thread(format!("verify-{n}")).spawn_scoped(scope, move || read_all(ground, io, quick, &queue, &results))?;
             }
             drop((queue, results));
             // An error drops `done`, which ends the threads.
@@ -271,7 +272,7 @@ fn read_all(ground: &Ground, io: &Handle, quick: bool, queue: &Receiver<Job>, re
         let done = match job {
             Job::Foreign(path) => Done::Foreign(path),
             Job::File(object, name) => {
-                let facts = io.block_on(read(&*ground.store.files, &object, &name, quick));
+                let facts = read_here(io, &*ground.store.files, &object, &name, quick);
                 Done::Read(object.location, name, facts)
             }
         };

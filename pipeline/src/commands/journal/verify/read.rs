@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
@@ -19,6 +20,7 @@ use parquet::DecodeResult;
 use parquet::arrow::push_decoder::ParquetPushDecoderBuilder;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
+use tokio::runtime::Handle;
 
 use super::file::{Facts, FileName};
 
@@ -39,8 +41,20 @@ pub(super) enum ReadError {
     Arrow(#[from] ArrowError),
 }
 
+/// [`read`] on this thread. A decoder that panics over a file is one that cannot read it.
+pub(super) fn read_here(
+    io: &Handle,
+    store: &dyn ObjectStore,
+    object: &ObjectMeta,
+    name: &FileName,
+    quick: bool,
+) -> Result<Facts, ReadError> {
+    let read = AssertUnwindSafe(|| io.block_on(read(store, object, name, quick)));
+    catch_unwind(read).unwrap_or_else(|_| Err(ParquetError::General("the decoder panicked".to_owned()).into()))
+}
+
 /// Reads the file's footer and, unless `quick`, all of its rows.
-pub(super) async fn read(store: &dyn ObjectStore, object: &ObjectMeta, name: &FileName, quick: bool) -> Result<Facts, ReadError> {
+async fn read(store: &dyn ObjectStore, object: &ObjectMeta, name: &FileName, quick: bool) -> Result<Facts, ReadError> {
     let source = Source::open(store, object).await?;
     let footer = Arc::new(source.footer().await?);
     let pairs = footer.file_metadata().key_value_metadata().into_iter().flatten();
