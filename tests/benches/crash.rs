@@ -73,7 +73,7 @@ fn plan(seed: u64, number: u64, strikes_each: usize) -> Plan {
         partitions: 4,
         deck: Deck::full(),
         strikes_each,
-        restart_every: Duration::from_secs(45),
+        restart_every: Duration::from_secs(25),
         frames_per_s: 8,
         echo: true,
     }

@@ -4,7 +4,6 @@
 //! topic belongs to one test ([`Kafka::topic`] never gives the same name twice).
 
 mod broker;
-
 mod changes;
 
 use std::collections::BTreeMap;

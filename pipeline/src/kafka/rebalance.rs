@@ -165,11 +165,15 @@ impl Context {
                 let Ok(Some(recent)) = lanes.recent(&partition).await else { continue };
                 if recent.is_foreign(committed, now()) {
                     let Partition { topic, number } = &partition;
+                    let way = if committed > end {
+                        format!("`facestream journal reset --topic {topic} --partition {number} --to-offset {committed}`")
+                    } else {
+                        "consume into a new kafka.group with a new store.url, as going back would double rows".to_owned()
+                    };
                     tracing::warn!(
                         %partition,
-                        "the group's offset is {committed}, the journal ends at {end}: it was moved by hand, which decides nothing; to go \
-                         on at {committed}, stop this process and run `facestream journal reset --topic {topic} --partition {number} \
-                         --to-offset {committed}`"
+                        "the group's offset is {committed}, the journal ends at {end}: it was moved by hand, which decides \
+                         nothing; to go on at {committed}: {way}"
                     );
                 }
             }

@@ -88,10 +88,18 @@ impl Known<'_> {
             _ if end < low => format!("{} records were deleted before they were consumed", low.0 - end.0),
             _ => format!("the log of {topic} was cut short"),
         };
+        let skip = format!("to go on at offset {to}, start again with kafka.on_gap = \"skip\"");
+        // A journal is never moved back by hand.
+        let way_out = if to > end {
+            format!(
+                "{skip}, or after `facestream journal reset --topic {topic} --partition {number} --to-offset {to}`, and give the \
+                 topic more retention or the group more processes"
+            )
+        } else {
+            format!("{skip}, or consume into a new kafka.group with a new store.url")
+        };
         format!(
-            "the journal of {topic}, partition {number}, ends at offset {end}, and Kafka has {low} to {high}: {what}; to go on at \
-             offset {to}, start again with kafka.on_gap = \"skip\", or after `facestream journal reset --topic {topic} \
-             --partition {number} --to-offset {to}`"
+            "the journal of {topic}, partition {number}, ends at offset {end}, and Kafka has {low} to {high}: {what}; {way_out}"
         )
     }
 }
@@ -156,9 +164,12 @@ mod tests {
             assert_eq!(verdict(&known, OnGap::Skip), go_on(50, Some((why, to)), topic_id), "{known:?}");
             let Verdict::Stop(said) = verdict(&known, OnGap::Stop) else { panic!("{known:?}") };
             let numbers = format!("ends at offset 50, and Kafka has {low} to {high}");
-            for part in [text, &numbers, "kafka.on_gap = \"skip\"", &format!("--partition 3 --to-offset {to}`")] {
+            for part in [text, &numbers, "kafka.on_gap = \"skip\"", &format!("go on at offset {to}")] {
                 assert!(said.contains(part), "{part}: {said}");
             }
+            // Only forward can a journal be moved by hand.
+            let command = format!("facestream journal reset --topic cams --partition 3 --to-offset {to}`");
+            assert_eq!(said.contains(&command), to > 50, "{said}");
         }
         let unasked = Known { journal: Some((END, Some("old"))), topic_id: Some("new"), ..Known::default() };
         assert_eq!(verdict(&unasked, OnGap::Skip), Verdict::Depends);

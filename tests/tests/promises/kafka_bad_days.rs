@@ -12,7 +12,7 @@ use facestream::journal::{Opened, Writer};
 use facestream::metrics::Metrics;
 use facestream::store::Store;
 use facestream_schemas::{Offset, Partition};
-use facestream_tests::{Facestream, Kafka, free_port, scratch};
+use facestream_tests::{Ending, Facestream, Kafka, free_port, scratch};
 use tokio::runtime::Runtime;
 use toml::Table;
 
@@ -53,6 +53,43 @@ fn a_broker_that_is_not_there_at_the_start_is_waited_for() {
     let finished = running.wait_exit(LONG);
     assert_eq!(finished.code, Some(0), "{}", finished.output);
     assert_exactly_once(kafka, &topic, folder.path());
+}
+
+#[test]
+fn a_broker_that_restarts_in_mid_stream_is_waited_for() {
+    let kafka = Kafka::start();
+    let topic = kafka.topic("restarted", 2);
+    kafka.produce(&topic, &pictures(300, 2));
+    let folder = scratch();
+    let config = quick(&kafka, &topic, "restarted", &file_url(folder.path()));
+    let mut running = Facestream::run(&config, &[]);
+    running.wait_metric("facestream_frames_total", &[], LONG, |frames| frames >= 40.0);
+    kafka.restart_broker(0, Ending::Kill, &topic);
+    kafka.produce(&topic, &pictures(40, 2));
+    wait_committed(&mut running, &kafka, "restarted", &topic, 340);
+    assert_eq!(running.metric("facestream_lost_records_total", &[]), 0.0);
+    assert_eq!(running.terminate(LONG).code, Some(0));
+    assert_exactly_once(&kafka, &topic, folder.path());
+}
+
+#[test]
+fn leaders_and_coordinators_that_move_cost_nothing() {
+    let kafka = Kafka::cluster(3);
+    let topic = kafka.topic("moving", 3);
+    let folder = scratch();
+    let config = quick(&kafka, &topic, "moving", &file_url(folder.path()));
+    let mut running = Facestream::run(&config, &[]);
+    for (index, ending) in [Ending::Term, Ending::Kill, Ending::Term].into_iter().enumerate() {
+        kafka.produce(&topic, &pictures(60, 3));
+        // Each broker leads a third, and one of them has the group.
+        kafka.restart_broker(index, ending, &topic);
+        kafka.produce(&topic, &pictures(60, 3));
+        wait_committed(&mut running, &kafka, "moving", &topic, 120 * (index as i64 + 1));
+    }
+    assert_eq!(running.metric("facestream_partitions_stopped", &[]), 0.0);
+    assert_eq!(running.metric("facestream_lost_records_total", &[]), 0.0);
+    assert_eq!(running.terminate(LONG).code, Some(0));
+    assert_exactly_once(&kafka, &topic, folder.path());
 }
 
 #[test]
@@ -185,13 +222,18 @@ fn a_group_offset_that_was_moved_by_hand_is_reported_and_one_that_lags_after_a_k
     assert_eq!(finished.code, Some(0));
     assert!(!finished.output.contains("moved by hand"), "{}", finished.output);
 
-    kafka.move_offset("moved", &topic, 0, 7);
-    let mut running = Facestream::run(&config, &[]);
-    wait_output(&mut running, "moved by hand");
-    let command = format!("facestream journal reset --topic {topic} --partition 0 --to-offset 7");
-    assert!(running.output().contains(&command), "{}", running.output());
-    kafka.produce(&topic, &pictures(10, 1));
-    wait_committed(&mut running, kafka, "moved", &topic, 110);
-    assert_eq!(running.terminate(LONG).code, Some(0));
+    // Back, which would double rows, and ahead.
+    for (to, way) in
+        [(7, "a new kafka.group".to_owned()), (115, format!("journal reset --topic {topic} --partition 0 --to-offset 115"))]
+    {
+        kafka.move_offset("moved", &topic, 0, to);
+        let mut running = Facestream::run(&config, &[]);
+        wait_output(&mut running, "moved by hand");
+        assert!(running.output().contains(&way), "{way}: {}", running.output());
+        kafka.produce(&topic, &pictures(10, 1));
+        let end = kafka.ends(&topic)[&0].1;
+        wait_committed(&mut running, kafka, "moved", &topic, end);
+        assert_eq!(running.terminate(LONG).code, Some(0));
+    }
     assert_exactly_once(kafka, &topic, folder.path());
 }

@@ -45,7 +45,7 @@ fn assert_stops(mut running: Facestream, parts: &[&str]) {
     running.wait_metric("facestream_partitions_stopped", &[], LONG, |stopped| stopped == 1.0);
     let output = running.output();
     let error = output.lines().find(|line| line.contains("the partition is stopped")).unwrap_or_else(|| panic!("{output}"));
-    for part in parts.iter().chain(&["on_gap", "facestream journal reset --topic"]) {
+    for part in parts.iter().chain(&["on_gap"]) {
         assert!(error.contains(part), "{part} is not in {error}");
     }
     let finished = running.terminate(LONG);
@@ -68,7 +68,10 @@ fn what_retention_took_from_a_stopped_group_stops_that_partition_or_is_skipped_a
     // The other partition goes on.
     let mut running = Facestream::run(&config, &[]);
     wait_committed(&mut running, kafka, "overtaken", &topic, 30 + 60);
-    assert_stops(running, &[&topic, "partition 0", "offset 30", "47 to 60", "17 records", "--to-offset 47"]);
+    assert_stops(
+        running,
+        &[&topic, "partition 0", "offset 30", "47 to 60", "17 records", "facestream journal reset --topic", "--to-offset 47"],
+    );
 
     let mut running = Facestream::run(&skipping(&config), &[]);
     wait_committed(&mut running, kafka, "overtaken", &topic, 120);
@@ -116,7 +119,10 @@ fn a_topic_that_was_made_anew_while_nobody_looked_stops_or_is_read_from_its_star
     // Longer than the old one: only its id tells.
     kafka.make_topic_anew(&topic, 1);
     kafka.produce(&topic, &from("new", 50));
-    assert_stops(Facestream::run(&config, &[]), &[&topic, "partition 0", "offset 30", "0 to 50", "made anew", "--to-offset 0"]);
+    assert_stops(
+        Facestream::run(&config, &[]),
+        &[&topic, "partition 0", "offset 30", "0 to 50", "made anew", "go on at offset 0"],
+    );
     let stopped = Facestream::run(&config, &["--until-end"]).wait_exit(LONG);
     assert_eq!(stopped.code, Some(1), "{}", stopped.output);
 
