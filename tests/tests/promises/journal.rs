@@ -203,7 +203,7 @@ fn a_reset_moves_forward_only_and_is_part_of_the_history() {
     line.run_to_the_end();
     kafka.produce(&topic, &pictures(20, 1));
     let reset = ["reset", "--topic", &topic];
-    let to = |offset: &str| [&reset[..], &["--partition", "0", "--to-offset", offset]].concat();
+    let to = |offset: &'static str| [&reset[..], &["--partition", "0", "--to-offset", offset]].concat();
 
     assert!(line.says(3, &to("19")).contains("new kafka.group and a new store.url"));
     assert!(line.says(3, &to("41")).contains("beyond the topic's end 40"));

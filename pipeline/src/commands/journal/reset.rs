@@ -66,14 +66,14 @@ pub(super) struct Args {
 }
 
 /// What is to be done with one partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     /// It is there already.
     Nothing,
     /// There is no log yet: it begins at this offset.
     Begin(Offset),
-    /// From the journal's end to there.
-    Jump(Offset, Offset),
+    /// From the journal's end to elsewhere.
+    Jump(Jump),
 }
 
 /// Carries the command out.
@@ -82,27 +82,29 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     crate::logging::init(&ground.config.log)?;
     let group = Group::connect(&ground.config.kafka)?;
     let writer = Arc::new(topology::writer(&ground.config, group.cluster(), &format!("reset {}", Uuid::new_v4()), None));
+    let topic = group.topic(&args.topic, args.partition)?;
     let mut planned = Vec::new();
-    for partition in group.partitions(&args.topic, args.partition)? {
+    for partition in topic.partitions {
         let opened = open(&ground, &partition, &writer)?;
-        let step = step(opened.end_offset(), group.watermarks(&partition)?, args.to_offset.map(Offset));
-        let step = step.map_err(|why| Failure::Refused(format!("{partition}: {why}")))?;
+        let (low, high) = group.watermarks(&partition)?;
+        let journal = opened.end_offset().map(|end| (end, opened.topic_id()));
+        let known = Known { journal, topic_id: topic.id.as_deref(), low, high };
+        let step = known.step(args.to_offset.map(Offset)).map_err(|why| Failure::Refused(format!("{partition}: {why}")))?;
         planned.push((partition, opened, step));
     }
-    if planned.iter().all(|(_, _, step)| *step == Step::Nothing) {
-        return planned.iter().try_for_each(|(partition, _, step)| print(&format!("{partition}: {}", said(*step, false))));
-    }
-    if !args.force {
+    if !args.force && planned.iter().any(|(_, _, step)| *step != Step::Nothing) {
         let ends: Vec<_> = planned.iter().map(|(partition, opened, _)| (partition, opened.end_offset())).collect();
         group.refuse_members(&ends, args.dry_run)?;
     }
     for (partition, opened, step) in planned {
+        let says = format!("{partition}: {}", said(&step, args.dry_run));
         if step == Step::Nothing || args.dry_run {
-            print(&format!("{partition}: {}", said(step, args.dry_run)))?;
+            print(&says)?;
             continue;
         }
-        let to = ground.runtime.block_on(carry_out(&ground, opened, step)).map_err(|error| explain(&partition, error))?;
-        print(&format!("{partition}: {}", said(step, false)))?;
+        let done = ground.runtime.block_on(carry_out(&ground, opened, step, topic.id.clone()));
+        let to = done.map_err(|error| explain(&partition, error))?;
+        print(&says)?;
         if let Err(error) = group.commit(&partition, to) {
             print(&format!("{partition}: the group's offset was not moved ({error}); it is advice only, the journal decides"))?;
         }
@@ -119,59 +121,84 @@ fn open(ground: &Ground, partition: &Partition, writer: &Arc<Writer>) -> anyhow:
         .map_err(|error| explain(partition, error))
 }
 
-/// What moves a partition from the journal's `end` to the offset `to`, else to the end of Kafka's log; or why it must not.
-fn step(end: Option<Offset>, (low, high): (Offset, Offset), to: Option<Offset>) -> Result<Step, String> {
-    let target = to.unwrap_or(high);
-    if let Some(end) = end.filter(|end| *end > high) {
-        return Err(format!(
-            "the journal ends at {end}, beyond the topic's end {high}: the topic was made anew, or records were lost; `run` says \
-             what to do (see kafka.on_gap)"
-        ));
-    }
-    if target > high {
-        return Err(format!("offset {target} is beyond the topic's end {high}"));
-    }
-    if let Some(end) = end.filter(|end| target < *end) {
-        return Err(format!(
-            "offset {target} lies before the journal's end {end}: going back would double rows; to consume them again, use a \
-             new kafka.group and a new store.url"
-        ));
-    }
-    if end == Some(target) {
-        return Ok(Step::Nothing);
-    }
-    if target < low {
-        return Err(format!("offset {target} lies before {low}, the oldest that Kafka still has: give {low} or more"));
-    }
-    Ok(end.map_or(Step::Begin(target), |end| Step::Jump(end, target)))
+/// What Kafka and the journal say of a partition.
+#[derive(Clone, Copy, Debug)]
+struct Known<'a> {
+    /// The journal's end, and the id of the topic that it belongs to, where that was told.
+    journal: Option<(Offset, Option<&'a str>)>,
+    /// The topic's id now, where the brokers tell one.
+    topic_id: Option<&'a str>,
+    /// The oldest offset that Kafka has.
+    low: Offset,
+    /// One past the newest.
+    high: Offset,
 }
 
-/// Publishes what is unsealed, takes over, and goes on at the new offset, which is returned.
-async fn carry_out(ground: &Ground, opened: Opened, step: Step) -> Result<Offset, JournalError> {
+impl Known<'_> {
+    /// What brings the partition to the offset `to`, else to the end of Kafka's log; or why that must not be.
+    fn step(&self, to: Option<Offset>) -> Result<Step, String> {
+        let (low, high) = (self.low, self.high);
+        let target = to.unwrap_or(high);
+        if target > high {
+            return Err(format!("offset {target} is beyond the topic's end {high}"));
+        }
+        let jump = |why, from| Ok(Step::Jump(Jump { why, from, to: target }));
+        let Some((end, recorded)) = self.journal else {
+            return if target < low { Err(too_early(target, low)) } else { Ok(Step::Begin(target)) };
+        };
+        let ids = recorded.zip(self.topic_id);
+        // Without ids, a log that ends before the journal does is more likely a new topic than one that was cut short.
+        if ids.map_or(end > high, |(recorded, now)| recorded != now) {
+            return if target < low { Err(too_early(target, low)) } else { jump(Why::NewTopic, end) };
+        }
+        if end == target {
+            return Ok(Step::Nothing);
+        }
+        if end > high && target == high {
+            return jump(Why::Gap, end);
+        }
+        if target < end {
+            return Err(format!(
+                "offset {target} lies before the journal's end {end}: going back would double rows; to consume them again, use a \
+                 new kafka.group and a new store.url"
+            ));
+        }
+        if target < low { Err(too_early(target, low)) } else { jump(Why::Reset, end) }
+    }
+}
+
+fn too_early(target: Offset, low: Offset) -> String {
+    format!("offset {target} lies before {low}, the oldest that Kafka still has: give {low} or more")
+}
+
+/// Takes over, publishes what is unsealed, and goes on at the new offset, which is returned.
+async fn carry_out(ground: &Ground, opened: Opened, step: Step, topic_id: Option<String>) -> Result<Offset, JournalError> {
     let publisher = Publisher::new(ground.runtime.handle().clone(), ground.metrics.clone());
-    let begin = match step {
-        Step::Begin(at) => at,
+    let begin = match &step {
+        Step::Begin(at) => *at,
         _ => Offset(0), // unused: there is a log
     };
-    let mut journal = opened.take_over(begin, None, &publisher).await?;
-    if let Step::Jump(_, to) = step {
-        // The takeover's record tells where the log ends now: somebody may have appended since it was opened.
-        let from = journal.head().end_offset;
-        if from < to {
-            journal.jump(Jump { why: Why::Reset, from, to }, None, &publisher).await?;
-        }
+    // The rows so far are not the new topic's.
+    let of_rows = topic_id.clone().filter(|_| !matches!(&step, Step::Jump(jump) if jump.why == Why::NewTopic));
+    let mut journal = opened.take_over(begin, of_rows, &publisher).await?;
+    if let Step::Jump(jump) = step {
+        journal.jump(jump, topic_id, &publisher).await?;
     }
     Ok(journal.head().end_offset)
 }
 
-fn said(step: Step, dry_run: bool) -> String {
-    let would = if dry_run { "would " } else { "" };
+fn said(step: &Step, dry_run: bool) -> String {
+    let (would, verb) = if dry_run { ("would ", "move") } else { ("", "moved") };
     match step {
         Step::Nothing => "there already, nothing to do".to_owned(),
         Step::Begin(at) => format!("{would}begin at offset {at}; there was no journal"),
-        Step::Jump(from, to) => {
-            let verb = if dry_run { "move" } else { "moved" };
-            format!("{would}{verb} from offset {from} to {to}: {} offsets get no row", to.0 - from.0)
+        Step::Jump(Jump { why, from, to }) => {
+            let effect = match why {
+                Why::Reset => format!("{} offsets get no row", to.0 - from.0),
+                Why::NewTopic => "the topic was made anew, and its offsets count anew".to_owned(),
+                Why::Gap => "Kafka's log was cut short".to_owned(),
+            };
+            format!("{would}{verb} from offset {from} to {to}: {effect}")
         }
     }
 }
@@ -192,28 +219,49 @@ fn explain(partition: &Partition, error: JournalError) -> anyhow::Error {
 mod tests {
     use super::*;
 
+    fn step(journal: Option<(i64, Option<&str>)>, topic_id: Option<&str>, to: Option<i64>) -> Result<Step, String> {
+        let journal = journal.map(|(end, id)| (Offset(end), id));
+        Known { journal, topic_id, low: Offset(10), high: Offset(50) }.step(to.map(Offset))
+    }
+
+    fn jump(why: Why, from: i64, to: i64) -> Step {
+        Step::Jump(Jump { why, from: Offset(from), to: Offset(to) })
+    }
+
     #[test]
     fn the_journal_moves_forward_within_what_kafka_has_and_never_back() {
-        let step = |end: Option<i64>, to: Option<i64>| step(end.map(Offset), (Offset(10), Offset(50)), to.map(Offset));
-        assert_eq!(step(Some(20), Some(30)), Ok(Step::Jump(Offset(20), Offset(30))));
-        assert_eq!(step(Some(20), None), Ok(Step::Jump(Offset(20), Offset(50))));
-        assert_eq!(step(Some(20), Some(50)), Ok(Step::Jump(Offset(20), Offset(50))));
-        assert_eq!(step(Some(20), Some(20)), Ok(Step::Nothing));
-        assert_eq!(step(Some(50), None), Ok(Step::Nothing));
-        assert_eq!(step(None, Some(30)), Ok(Step::Begin(Offset(30))));
-        assert_eq!(step(None, None), Ok(Step::Begin(Offset(50))));
-        // Retention has eaten what the journal would go on with.
-        assert_eq!(step(Some(5), Some(10)), Ok(Step::Jump(Offset(5), Offset(10))));
-        for (end, to, why) in [
-            (Some(20), Some(19), "new kafka.group and a new store.url"),
-            (Some(20), Some(51), "beyond the topic's end 50"),
-            (None, Some(9), "oldest that Kafka still has"),
-            (Some(5), Some(9), "oldest that Kafka still has"),
-            (Some(60), Some(50), "made anew"),
-            (Some(60), None, "made anew"),
-        ] {
-            let refused = step(end, to).unwrap_err();
-            assert!(refused.contains(why), "{end:?} to {to:?}: {refused}");
+        for ids in [(None, None), (Some("a"), Some("a")), (Some("a"), None), (None, Some("a"))] {
+            let step = |end: Option<i64>, to: Option<i64>| step(end.map(|end| (end, ids.0)), ids.1, to);
+            assert_eq!(step(Some(20), Some(30)), Ok(jump(Why::Reset, 20, 30)));
+            assert_eq!(step(Some(20), None), Ok(jump(Why::Reset, 20, 50)));
+            assert_eq!(step(Some(20), Some(50)), Ok(jump(Why::Reset, 20, 50)));
+            assert_eq!(step(Some(20), Some(20)), Ok(Step::Nothing));
+            assert_eq!(step(Some(50), None), Ok(Step::Nothing));
+            assert_eq!(step(None, Some(30)), Ok(Step::Begin(Offset(30))));
+            assert_eq!(step(None, None), Ok(Step::Begin(Offset(50))));
+            // Retention has eaten what the journal would go on with.
+            assert_eq!(step(Some(5), Some(10)), Ok(jump(Why::Reset, 5, 10)));
+            for (end, to, why) in [
+                (Some(20), Some(19), "new kafka.group and a new store.url"),
+                (Some(20), Some(51), "beyond the topic's end 50"),
+                (None, Some(9), "oldest that Kafka still has"),
+                (Some(5), Some(9), "oldest that Kafka still has"),
+            ] {
+                let refused = step(end, to).unwrap_err();
+                assert!(refused.contains(why), "{end:?} to {to:?}: {refused}");
+            }
         }
+    }
+
+    #[test]
+    fn a_topic_made_anew_begins_anywhere_and_a_log_that_was_cut_short_at_its_end() {
+        for ids in [(Some("a"), Some("b")), (None, None)] {
+            assert_eq!(step(Some((60, ids.0)), ids.1, Some(10)), Ok(jump(Why::NewTopic, 60, 10)));
+            assert_eq!(step(Some((60, ids.0)), ids.1, None), Ok(jump(Why::NewTopic, 60, 50)));
+            assert!(step(Some((60, ids.0)), ids.1, Some(9)).is_err());
+        }
+        assert_eq!(step(Some((50, Some("a"))), Some("b"), Some(50)), Ok(jump(Why::NewTopic, 50, 50)));
+        assert_eq!(step(Some((60, Some("a"))), Some("a"), Some(50)), Ok(jump(Why::Gap, 60, 50)));
+        assert!(step(Some((60, Some("a"))), Some("a"), Some(40)).unwrap_err().contains("double rows"));
     }
 }

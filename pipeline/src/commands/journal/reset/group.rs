@@ -3,20 +3,17 @@
 //! In: `[kafka]` of the configuration. Out: answers, or a refusal. Invariant: this client never joins the group, so that it can commit
 //! only while nobody else is in it; that is how members are noticed whatever protocol they joined with.
 
-use std::sync::Arc;
-
 use anyhow::Context as _;
 use facestream_schemas::{Offset, Partition};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::groups::GroupInfo;
-use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::commands::Failure;
 use crate::config::Kafka;
-use crate::kafka::{ASK_TIMEOUT, client};
+use crate::kafka::{ASK_TIMEOUT, Ends, client};
 
 /// A client that asks about the group from outside.
 pub(super) struct Group {
@@ -24,6 +21,13 @@ pub(super) struct Group {
     brokers: String,
     cluster: String,
     consumer: BaseConsumer,
+}
+
+/// A topic as it is now.
+pub(super) struct Topic {
+    /// Where the brokers tell one.
+    pub(super) id: Option<String>,
+    pub(super) partitions: Vec<Partition>,
 }
 
 impl Group {
@@ -42,19 +46,20 @@ impl Group {
         &self.cluster
     }
 
-    /// The partitions of a topic that are asked for: one, or all.
-    pub(super) fn partitions(&self, topic: &str, only: Option<i32>) -> anyhow::Result<Vec<Partition>> {
-        let metadata = self.consumer.fetch_metadata(Some(topic), ASK_TIMEOUT);
-        let metadata = metadata.with_context(|| format!("cannot ask {} about the topic {topic}", self.brokers))?;
-        let numbers = metadata.topics().iter().filter(|found| found.error().is_none()).flat_map(MetadataTopic::partitions);
-        let numbers: Vec<_> =
-            numbers.map(MetadataPartition::id).filter(|number| only.is_none_or(|only| only == *number)).collect();
-        if numbers.is_empty() {
-            let which = only.map(|only| format!("partition {only} of ")).unwrap_or_default();
-            return Err(Failure::Usage(format!("there is no {which}topic {topic} at {}", self.brokers)).into());
+    /// The topic as it is now, with the partitions that are asked for: one, or all.
+    pub(super) fn topic(&self, name: &str, only: Option<i32>) -> anyhow::Result<Topic> {
+        let ends = match crate::kafka::ends(&self.consumer, &[name.to_owned()]) {
+            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)) => Ends::default(),
+            ends => ends.with_context(|| format!("cannot ask {} about the topic {name}", self.brokers))?,
+        };
+        let id = ends.topic_ids.get(name).cloned();
+        let partitions = ends.offsets.into_keys().filter(|partition| only.is_none_or(|only| only == partition.number));
+        let partitions: Vec<_> = partitions.collect();
+        if partitions.is_empty() {
+            let which = only.map(|only| format!("partition {only} of a ")).unwrap_or_default();
+            return Err(Failure::Usage(format!("there is no {which}topic {name} at {}", self.brokers)).into());
         }
-        let name: Arc<str> = topic.into();
-        Ok(numbers.into_iter().map(|number| Partition { topic: Arc::clone(&name), number }).collect())
+        Ok(Topic { id, partitions })
     }
 
     /// The oldest offset that Kafka has, and one past the newest.
