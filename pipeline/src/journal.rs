@@ -34,8 +34,8 @@ use record::{DataFile, FORMAT_VERSION, Header, Jump, Record, RecordError, Rows, 
 
 /// So many takeovers in a row without progress mean that some frame ends the process.
 const BARREN_TAKEOVERS: u32 = 3;
-/// So many owners have to die over a frame that they work on alone before it is given up: one death may have other reasons.
-const DEATHS: u32 = 2;
+/// So many owners have to die over a frame that they work on alone before it is given up: fewer may have had other reasons.
+const DEATHS: u32 = 3;
 
 /// Who writes: goes into every record.
 #[derive(Clone, Debug)]
@@ -110,6 +110,11 @@ pub struct Caution {
     pub condemned: Option<Offset>,
 }
 
+/// A suspect as the next owner has it.
+fn taken_over(suspect: Suspect) -> Suspect {
+    Suspect { deaths: suspect.deaths + u32::from(suspect.working), working: false, ..suspect }
+}
+
 /// A log that was looked at but not taken over: where its owner would go on.
 #[derive(Clone, Debug)]
 pub struct Opened {
@@ -166,7 +171,7 @@ impl Opened {
         Caution {
             eager: barren + 1 >= BARREN_TAKEOVERS || suspect.is_some(),
             alone: barren >= BARREN_TAKEOVERS || suspect.is_some(),
-            condemned: suspect.filter(|suspect| suspect.deaths + 1 >= DEATHS).map(|suspect| suspect.offset),
+            condemned: suspect.map(taken_over).filter(|suspect| suspect.deaths >= DEATHS).map(|suspect| suspect.offset),
         }
     }
 
@@ -185,9 +190,7 @@ impl Opened {
             Some(head) => {
                 let mut next = next_header(&head, &writer);
                 next.barren_takeovers += 1;
-                if let Some(suspect) = &mut next.suspect {
-                    suspect.deaths += 1;
-                }
+                next.suspect = next.suspect.map(taken_over);
                 if head.is_seal() && !mutation::is(Mutation::NoFinish) {
                     publisher.publish(&log, &partition, &head).await?.ok_or(JournalError::Fenced)?;
                     next.unsealed = Unsealed::starting(next.seq, next.end_offset);
@@ -238,7 +241,7 @@ pub enum Note {
     Same,
     /// This frame is worked on alone from now on.
     Suspect(Offset),
-    /// The partition is left with nothing in hand: what becomes of this process has nothing to do with it.
+    /// The partition is given up by a living process: whatever becomes of that, no frame of this partition did it.
     LeftInPeace,
 }
 
@@ -271,7 +274,10 @@ impl Journal {
         header.suspect = match batch.note {
             Note::Same => known,
             Note::LeftInPeace => None,
-            Note::Suspect(offset) => Some(known.filter(|known| known.offset == offset).unwrap_or(Suspect { offset, deaths: 0 })),
+            Note::Suspect(offset) => {
+                let deaths = known.filter(|known| known.offset == offset).map_or(0, |known| known.deaths);
+                Some(Suspect { offset, deaths, working: true })
+            }
         };
         header.window_state = batch.window_state.clone();
         let unsealed = &mut header.unsealed;

@@ -263,8 +263,6 @@ pub struct Position {
 pub struct Leave {
     /// Wait until this many messages are through; 0 takes what is complete now.
     pub wait_for: u64,
-    /// How many messages were bound to the lane: with all of them through it is left in peace.
-    pub bound: u64,
     /// Seal what is not sealed, and publish it.
     pub seal: bool,
     /// Close open windows as idle.
@@ -272,11 +270,8 @@ pub struct Leave {
 }
 
 impl Leave {
-    /// With what is complete now, of `bound` messages.
-    #[must_use]
-    pub fn now(bound: u64) -> Self {
-        Self { wait_for: 0, bound, seal: false, close_windows: false }
-    }
+    /// With what is complete now.
+    pub const NOW: Self = Self { wait_for: 0, seal: false, close_windows: false };
 }
 
 #[derive(Debug)]
@@ -391,10 +386,8 @@ impl Lane {
             let unsealed = !journal.head().unsealed.rows.is_empty() || self.collected.has_rows();
             let seal = (leave.seal && unsealed).then_some(SealReason::Shutdown);
             let left = self.collected.has_rows() || self.collected.end() > journal.head().end_offset;
-            let in_peace = self.collected.delivered() >= leave.bound;
-            let uneasy = in_peace && (journal.head().barren_takeovers > 0 || journal.head().suspect.is_some());
-            let note = if in_peace { Note::LeftInPeace } else { Note::Same };
-            return (left || seal.is_some() || uneasy).then_some(Action { seal, note });
+            let uneasy = journal.head().barren_takeovers > 0 || journal.head().suspect.is_some();
+            return (left || seal.is_some() || uneasy).then_some(Action { seal, note: Note::LeftInPeace });
         }
         if let Some((suspect, _)) = &self.naming {
             return Some(Action { seal: None, note: Note::Suspect(*suspect) });

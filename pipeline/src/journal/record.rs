@@ -126,8 +126,10 @@ pub enum Why {
 pub struct Suspect {
     /// Which one.
     pub offset: Offset,
-    /// How many owners were taken over from while it was named.
+    /// How many owners were taken over from while they worked on it.
     pub deaths: u32,
+    /// Whether the owner of this record works on it, or has only heard of it from the one before.
+    pub working: bool,
 }
 
 /// What a seal must know before its PUT.

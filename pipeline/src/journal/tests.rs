@@ -175,30 +175,36 @@ async fn a_publish_that_was_cut_off_is_completed_and_rewrites_nothing() {
 
 /// A frame is named, its owner dies, and so on: how each next owner has to go on.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frame_is_given_up_once_two_owners_have_died_over_it_alone_and_no_other_is() {
+async fn a_frame_is_given_up_once_three_owners_have_died_working_on_it_alone_and_no_other_is() {
     let store = in_memory();
     let caution = || async { open(&store).await.unwrap().caution() };
+    let alone = Caution { eager: true, alone: true, condemned: None };
+    let name = |offset| Batch { note: Note::Suspect(Offset(offset)), ..batch(offset..offset, false) };
     take_over(&store).await;
     assert_eq!(caution().await, Caution::default());
     take_over(&store).await;
     assert_eq!(caution().await, Caution { eager: true, ..Caution::default() }, "the second owner in a row without progress");
     take_over(&store).await;
-    let alone = Caution { eager: true, alone: true, condemned: None };
-    assert_eq!(caution().await, alone);
-    let name = |offset| Batch { note: Note::Suspect(Offset(offset)), ..batch(0..0, false) };
-    take_over(&store).await.append(name(0)).await.unwrap();
-    assert_eq!(caution().await, alone, "one death may have other reasons");
-    // Progress, up to the next frame, over which two owners die.
-    let mut third = take_over(&store).await;
-    third.append(name(0)).await.unwrap();
-    third.append(batch(0..1, false)).await.unwrap();
-    assert_eq!((third.head().suspect, third.head().barren_takeovers), (None, 0));
-    third.append(Batch { note: Note::Suspect(Offset(1)), ..batch(1..1, false) }).await.unwrap();
-    assert_eq!(caution().await.condemned, None);
-    let mut fourth = take_over(&store).await;
-    assert_eq!(caution().await.condemned, Some(Offset(1)));
-    // Nothing but a row for that frame, or leaving in peace, ends the suspicion.
-    fourth.append(Batch { note: Note::LeftInPeace, ..batch(1..1, false) }).await.unwrap();
+    assert_eq!(caution().await, alone, "the third");
+
+    // One that makes progress, up to the frame that kills: suspicion goes from frame to frame.
+    let mut owner = take_over(&store).await;
+    owner.append(name(0)).await.unwrap();
+    owner.append(batch(0..1, false)).await.unwrap();
+    assert_eq!((owner.head().suspect, owner.head().barren_takeovers), (None, 0));
+    owner.append(name(1)).await.unwrap();
+    for deaths in 1..=3 {
+        let condemned = (deaths == 3).then_some(Offset(1));
+        assert_eq!(caution().await, Caution { condemned, ..alone }, "after {deaths} deaths");
+        // An owner that dies before it works on the frame proves nothing.
+        take_over(&store).await;
+        assert_eq!(caution().await, Caution { condemned, ..alone }, "after {deaths} deaths");
+        take_over(&store).await.append(name(1)).await.unwrap();
+    }
+
+    // Nothing but its row, or a living process that gives the partition up, ends the suspicion.
+    let mut owner = take_over(&store).await;
+    owner.append(Batch { note: Note::LeftInPeace, ..batch(1..1, false) }).await.unwrap();
     assert_eq!(caution().await, Caution::default());
 }
 

@@ -162,8 +162,7 @@ impl Assignment {
     /// Has the partition's lane finish and append what it has, and take nothing more; [`Assignment::left`] says when it has.
     pub(super) fn finish(&self, partition: &Partition) {
         if let Some(Held::Bound(bound)) = self.held().get_mut(partition) {
-            let messages = bound.messages;
-            let leave = Leave { wait_for: messages, bound: messages, seal: false, close_windows: false };
+            let leave = Leave { wait_for: bound.messages, ..Leave::NOW };
             bound.leaving = Some(bound.lane.leave(leave));
         }
     }

@@ -216,7 +216,7 @@ impl Context {
         let asked: Vec<_> = held
             .iter()
             .filter_map(|(partition, held)| match held {
-                Held::Bound(bound) => Some((partition, bound.lane.leave(Leave::now(bound.messages)))),
+                Held::Bound(bound) => Some((partition, bound.lane.leave(Leave::NOW))),
                 _ => None,
             })
             .collect();

@@ -75,7 +75,7 @@ async fn finish(lane: &LaneHandle, start: Offset, numbers: &[u64]) {
 /// Where the journal ends once the lane has left; `None` if it was fenced meanwhile.
 async fn leave(lane: &LaneHandle, wait_for: u64) -> Option<Offset> {
     let (done, end) = oneshot::channel();
-    let leave = Leave { wait_for, bound: wait_for, seal: false, close_windows: false };
+    let leave = Leave { wait_for, seal: false, close_windows: false };
     lane.orders.send(Order::Leave(leave, done)).await.ok()?;
     end.await.ok()
 }

@@ -30,8 +30,8 @@ fn a_frame_that_kills_the_process_becomes_a_row_and_every_other_frame_is_worked_
         deaths += 1;
     };
     assert_eq!(finished.code, Some(0), "after {deaths} deaths: {}", finished.output);
-    // Three barren takeovers and two deaths over the named frame are the least.
-    assert!(deaths >= 4, "{deaths}");
+    // Two barren takeovers before the third, then three deaths over the frame that is named.
+    assert!(deaths >= 5, "{deaths}");
     assert_exactly_once(kafka, &topic, folder.path());
     let duck = Duck::in_folder(folder.path());
     let failed =

@@ -29,11 +29,10 @@ impl Polling<'_> {
         }
         self.leave(started + patience, |bound| Leave {
             wait_for: bound,
-            bound,
             seal: self.poller.seal || at_end,
             close_windows: at_end,
         });
-        self.leave(started + self.poller.drain_timeout, Leave::now);
+        self.leave(started + self.poller.drain_timeout, |_| Leave::NOW);
         self.commit_appended(CommitMode::Sync);
         let left = self.partitions(|held| matches!(held, Held::Bound(_)));
         if !left.is_empty() {

@@ -163,7 +163,7 @@ impl Consumer {
 
     async fn leave(&self, lane: &LaneHandle) {
         let (done, end) = oneshot::channel();
-        let leave = Leave { wait_for: 0, bound: u64::MAX, seal: self.chance.happens(0.3), close_windows: false };
+        let leave = Leave { wait_for: 0, seal: self.chance.happens(0.3), close_windows: false };
         if lane.orders.send(Order::Leave(leave, done)).await.is_ok() {
             let _ = timeout(REVOKE_TIMEOUT, end).await;
         }
@@ -198,7 +198,7 @@ impl Consumer {
         let position = Position { bound, offset: self.topic.end, high: Some(self.topic.end) };
         lane.orders.send(Order::Position(position)).await.ok()?;
         let (done, end) = oneshot::channel();
-        let leave = Leave { wait_for: bound, bound, seal: true, close_windows: false };
+        let leave = Leave { wait_for: bound, seal: true, close_windows: false };
         lane.orders.send(Order::Leave(leave, done)).await.ok()?;
         let end = end.await.ok();
         self.has_ended(lane);
