@@ -23,11 +23,10 @@ struct Failpoint {
 static SET: LazyLock<Option<Failpoint>> = LazyLock::new(|| {
     let text = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty())?;
     let parsed = parse(&text);
-    match &parsed {
-        Some(set) => {
-            tracing::warn!("{VARIABLE}: the process will signal {:?} to itself at {}, time {}", set.signal, set.name, set.at)
-        }
-        None => tracing::error!("{VARIABLE}={text} is not NAME=kill@N or NAME=stop@N, ignored"),
+    if let Some(set) = &parsed {
+        tracing::warn!("{VARIABLE}: the process will signal {:?} to itself at {}, time {}", set.signal, set.name, set.at);
+    } else {
+        tracing::error!("{VARIABLE}={text} is not NAME=kill@N or NAME=stop@N, ignored");
     }
     parsed
 });

@@ -409,9 +409,8 @@ impl Lane {
                 low_watermark: self.collected.low_watermark(),
                 since_append: self.last_append.elapsed(),
                 unsealed_age: journal.unsealed_age(),
-                tight: self.shared.pending_rows.is_tight(),
+                urgent: self.shared.pending_rows.is_tight() || (self.eager && self.collected.delivered() <= EAGER_FRAMES),
                 at_the_end: self.collected.is_at_the_end(),
-                eager: self.eager && self.collected.delivered() <= EAGER_FRAMES,
             },
         )
     }

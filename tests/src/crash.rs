@@ -8,6 +8,7 @@
 mod arena;
 mod availability;
 mod check;
+mod contender;
 mod keeper;
 mod pictures;
 mod producer;

@@ -24,7 +24,8 @@ pub struct Facestream {
     process: Child,
     http: String,
     log: PathBuf,
-    _folder: Option<TempDir>,
+    /// Gone with it.
+    folder: Option<TempDir>,
 }
 
 /// What a process that ended left behind.
@@ -79,7 +80,7 @@ impl Facestream {
             &[("FACESTREAM_FAILPOINT", failpoint)],
             &folder.path().join("facestream.log"),
         );
-        running._folder = Some(folder);
+        running.folder = Some(folder);
         running
     }
 
@@ -90,7 +91,7 @@ impl Facestream {
         let mut command = command();
         command.args(["run", "--config"]).arg(file).args(["--set", &format!("http.listen={http}")]).args(arguments);
         command.envs(environment.iter().copied());
-        Facestream { process: spawn(&command, log), http: format!("http://{http}"), log: log.to_owned(), _folder: None }
+        Facestream { process: spawn(&command, log), http: format!("http://{http}"), log: log.to_owned(), folder: None }
     }
 
     /// Runs any command of the binary to its end, in `folder`; panics if that takes longer than `limit`.
@@ -100,7 +101,7 @@ impl Facestream {
         let log = own.path().join("facestream.log");
         let mut command = command();
         let process = spawn(command.args(arguments).current_dir(folder), &log);
-        Facestream { process, http: String::new(), log, _folder: Some(own) }.wait_exit(limit)
+        Facestream { process, http: String::new(), log, folder: Some(own) }.wait_exit(limit)
     }
 
     /// The whole of a page such as `/metrics`; an error says what was seen instead.

@@ -82,7 +82,7 @@ impl Kafka {
         let folder = scratch();
         let ports: Vec<Ports> = (0..count).map(|_| Ports::free()).collect();
         let brokers = (0..count).map(|index| Mutex::new(Broker::start(folder.path(), index, &ports))).collect();
-        let addresses = ports.iter().map(Ports::address).collect::<Vec<_>>().join(",");
+        let addresses = ports.iter().copied().map(Ports::address).collect::<Vec<_>>().join(",");
         // A message of 16 MiB, base64 in JSON, must pass.
         let config = client(&addresses, &[("message.max.bytes", "33554432"), ("linger.ms", "5")]);
         let kafka = Kafka {

@@ -39,12 +39,10 @@ pub(super) struct Situation<'a> {
     pub(super) since_append: Duration,
     /// How long the oldest unsealed row has waited.
     pub(super) unsealed_age: Option<Duration>,
-    /// Whether the budget for pending rows runs out.
-    pub(super) tight: bool,
+    /// Whether rows must not wait: their budget runs out, or earlier owners died without progress.
+    pub(super) urgent: bool,
     /// Whether a run until the end has collected everything.
     pub(super) at_the_end: bool,
-    /// Whether earlier owners died without progress: then rows do not wait.
-    pub(super) eager: bool,
 }
 
 /// An append that is due.
@@ -86,9 +84,8 @@ pub(super) fn due(rolling: &Rolling, situation: &Situation<'_>) -> Option<Action
     let append = something_new
         && (situation.since_append >= rolling.append_every
             || situation.pending_bytes >= PIECE_BYTES
-            || (situation.tight && situation.has_rows)
-            || situation.at_the_end
-            || (situation.eager && situation.has_rows));
+            || (situation.urgent && situation.has_rows)
+            || situation.at_the_end);
     (append || seal.is_some()).then_some(Action { seal, note: Note::Same })
 }
 
@@ -130,9 +127,8 @@ mod tests {
             low_watermark: Some(Micros(HOUR_US / 2)),
             since_append: Duration::from_mins(50),
             unsealed_age: head.unsealed.since.map(|_| Duration::ZERO),
-            tight: true,
+            urgent: true,
             at_the_end: true,
-            eager: true,
         }
     }
 
@@ -155,21 +151,14 @@ mod tests {
     #[test]
     fn rows_are_appended_when_it_is_time_or_memory_runs_out_or_the_end_is_reached() {
         let head = head(1);
-        let rows = || Situation {
-            has_rows: true,
-            since_append: Duration::ZERO,
-            tight: false,
-            at_the_end: false,
-            eager: false,
-            ..quiet(&head)
-        };
+        let rows =
+            || Situation { has_rows: true, since_append: Duration::ZERO, urgent: false, at_the_end: false, ..quiet(&head) };
         let append = Some(Action { seal: None, note: Note::Same });
         assert_eq!(due(&ROLLING, &rows()), None);
         assert_eq!(due(&ROLLING, &Situation { since_append: Duration::from_secs(10), ..rows() }), append);
         assert_eq!(due(&ROLLING, &Situation { pending_bytes: PIECE_BYTES, ..rows() }), append);
-        assert_eq!(due(&ROLLING, &Situation { tight: true, ..rows() }), append);
+        assert_eq!(due(&ROLLING, &Situation { urgent: true, ..rows() }), append);
         assert_eq!(due(&ROLLING, &Situation { at_the_end: true, ..rows() }), append);
-        assert_eq!(due(&ROLLING, &Situation { eager: true, ..rows() }), append);
     }
 
     #[test]

@@ -302,7 +302,7 @@ fn a_seed_always_tells_the_same_story() {
 fn assert_noticed(mutation: Mutation, is_it: impl Fn(&Verdict) -> bool + Sync) {
     let (runs, noticed) = run_all(0..SEEDS_TO_NOTICE, Some(mutation), is_it);
     let (seed, verdict) = noticed.unwrap_or_else(|| panic!("{mutation:?} was not noticed in {runs} runs"));
-    println!("{mutation:?} was noticed after {runs} runs: seed {seed}, {verdict:?}");
+    eprintln!("{mutation:?} was noticed after {runs} runs: seed {seed}, {verdict:?}");
 }
 
 /// Rows are wrong.

@@ -1,5 +1,8 @@
 //! Whether a store honours create-only PUT: the one thing that exactly-once stands on.
 
+use std::time::Duration;
+
+use backon::Retryable;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
 use uuid::Uuid;
@@ -23,8 +26,16 @@ pub enum ProbeError {
     },
 }
 
-/// Creates one key twice under `_journal/probe/` and removes it: the second must be refused with the first's bytes kept.
+/// How often the probe is tried: one that the store does not carry out says nothing of what it honours.
+const TRIES: usize = 4;
+
+/// Creates a key twice under `_journal/probe/` and removes it: the second must be refused with the first's bytes kept.
 pub async fn probe_create_only(store: &super::Store) -> Result<(), ProbeError> {
+    let waits = backon::ExponentialBuilder::default().with_min_delay(Duration::from_millis(200)).with_max_times(TRIES - 1);
+    (|| probe_once(store)).retry(waits).when(|error| matches!(error, ProbeError::Unusable { .. })).await
+}
+
+async fn probe_once(store: &super::Store) -> Result<(), ProbeError> {
     let unusable = |cause| ProbeError::Unusable { url: store.url.clone(), cause };
     let path = Path::from(format!("_journal/probe/{}", Uuid::new_v4()));
     let create = |bytes: &'static [u8]| store.appends.put_opts(&path, bytes.into(), PutMode::Create.into());

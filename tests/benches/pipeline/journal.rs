@@ -50,8 +50,10 @@ pub(super) fn takeovers(kafka: &Kafka, kills: usize) {
         );
         let [mut victim, mut survivor] = [(); 2].map(|()| Facestream::run(&config, &[]));
         for process in [&mut victim, &mut survivor] {
-            process.wait_metric("facestream_partitions_assigned", &[], LONG, |partitions| partitions == 1.0);
-            process.wait_metric("facestream_append_seconds_count", &[], LONG, |appends| appends > 0.0);
+            process.wait_until("one of the two partitions", LONG, |own| match own.get("/status") {
+                Ok(page) if page.matches("journal_end\":").count() == 1 && !page.contains("null") => Ok(()),
+                other => Err(format!("{other:?}")),
+            });
         }
         let killed = Instant::now();
         victim.kill();

@@ -48,7 +48,7 @@ impl Arena {
     }
 
     /// Notes an error: the round is over.
-    pub(super) fn fail(&self, who: &str, error: String) {
+    pub(super) fn fail(&self, who: &str, error: &str) {
         self.note(who, &format!("ERROR {error}"));
         self.errors().push(format!("{who}: {error}"));
     }
@@ -61,10 +61,10 @@ impl Arena {
     pub(super) fn carry_out<T>(&self, who: &str, work: impl FnOnce() -> Result<T, String>) -> Option<T> {
         match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
             Ok(Ok(done)) => return Some(done),
-            Ok(Err(error)) => self.fail(who, error),
+            Ok(Err(error)) => self.fail(who, &error),
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-                self.fail(who, format!("panicked: {}", text.unwrap_or("without a message")));
+                self.fail(who, &format!("panicked: {}", text.unwrap_or("without a message")));
             }
         }
         None

@@ -111,7 +111,7 @@ impl<'a> Keeper<'a> {
         match blow {
             Blow::Freeze => {
                 process.signal("STOP");
-                self.thaw(process, pause).map(Some)
+                Ok(Some(self.thaw(process, pause)))
             }
             Blow::Term => {
                 let finished = process.terminate(STOP);
@@ -144,7 +144,7 @@ impl<'a> Keeper<'a> {
             Some(Some(status)) => Err(ended_by_itself(status, &process)),
             Some(None) => {
                 self.count(strike.blow.kind());
-                self.thaw(process, strike.pause).map(Some)
+                Ok(Some(self.thaw(process, strike.pause)))
             }
             None if self.arena.is_over() => Ok(Some(process)),
             None => {
@@ -158,11 +158,11 @@ impl<'a> Keeper<'a> {
     }
 
     /// Wakes a frozen process up after a while.
-    fn thaw(&self, process: Facestream, pause: Duration) -> Result<Facestream, String> {
+    fn thaw(&self, process: Facestream, pause: Duration) -> Facestream {
         self.arena.pause(pause);
         process.signal("CONT");
         self.note("wakes up");
-        Ok(process)
+        process
     }
 
     /// Waits; the process is to live.

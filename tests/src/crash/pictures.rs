@@ -35,7 +35,7 @@ fn shots_of(camera: usize) -> impl Iterator<Item = Shot> {
     (0..).step_by(31).filter_map(move |n| {
         let picture = scene.picture(n);
         let sure = picture.faces.iter().all(|face| face.w.min(face.h) >= LEAST_FACE_PX);
-        sure.then(|| Shot { camera, faces: picture.faces.len(), jpeg: picture.jpeg })
+        sure.then_some(Shot { camera, faces: picture.faces.len(), jpeg: picture.jpeg })
     })
 }
 

@@ -55,10 +55,14 @@ fn summary(outcomes: &[Outcome], groups: &[&GroupOutcome]) -> String {
         |number: fn(&GroupOutcome) -> u64| groups.iter().map(|group| number(group)).max().unwrap_or_default() as f64 / 1e3;
     let all: u64 = strikes(groups).values().sum();
     let stops = strikes(groups).get(&Blow::Term.kind()).copied().unwrap_or_default();
+    let struck = outcomes.iter().map(|outcome| outcome.struck_seconds).sum::<f64>() / 60.0;
     let minutes = outcomes.iter().map(|outcome| outcome.seconds).sum::<f64>() / 60.0;
     let rows = [
         ("rounds", format!("{}, {minutes:.0} minutes", outcomes.len())),
-        ("kills (processes that died or froze)", format!("{all}, {stops} of them by SIGTERM")),
+        (
+            "kills (processes that died or froze)",
+            format!("{all}, {stops} of them by SIGTERM; {:.0} a minute", all as f64 / struck.max(0.1)),
+        ),
         ("brokers restarted", restarts(outcomes).values().sum::<u64>().to_string()),
         ("frames produced", outcomes.iter().map(|outcome| outcome.produced).sum::<u64>().to_string()),
         ("rows in `frames`, all groups", of(|group| group.verdict.frames).to_string()),

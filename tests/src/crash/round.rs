@@ -4,29 +4,26 @@
 //! publishes what is left, then `journal verify`, then DuckDB. Invariant: when it returns, nothing that it started runs.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::Path;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 use std::{fs, iter};
 
 use serde::{Deserialize, Serialize};
-use toml::Table;
 
 use super::arena::Arena;
-use super::availability::{Gaps, LOOK_EVERY, Watch, journal_ends};
+use super::availability::Gaps;
 use super::check::Verdict;
-use super::keeper::{Group, Keeper, Tally};
+use super::contender::Contender;
+use super::keeper::Tally;
 use super::pictures::shots;
 use super::producer::{Target, Truth, produce};
-use super::schedule::{Deck, Kind, SESSION_MS, Strike, restarts};
-use crate::{Ending, Facestream, Kafka, Versitygw};
+use super::schedule::{Deck, Kind, restarts};
+use crate::{Ending, Kafka, Versitygw};
 
-const TOPIC: &str = "frames";
+pub(super) const TOPIC: &str = "frames";
 /// How long the last run of a group may take, after all that was done to it.
 const LAST_RUN: Duration = Duration::from_mins(8);
-/// How long `journal verify` may take.
-const VERIFY: Duration = Duration::from_mins(4);
 
 /// Where a group writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,7 +136,8 @@ impl Plan {
             .collect();
         let truth = Truth::default();
         let arena = Arena::new(folder, self.groups.iter().map(|group| group.processes).sum(), self.echo);
-        let fight = self.fight(&arena, &kafka, &groups, &truth);
+        let field = Field { arena: &arena, kafka: &kafka, groups: &groups, truth: &truth };
+        let fight = self.fight(&field);
         let mut outcome = Outcome {
             seed: self.seed,
             number: self.number,
@@ -152,7 +150,7 @@ impl Plan {
             errors: arena.errors().clone(),
         };
         if outcome.errors.is_empty() {
-            let judged = arena.carry_out("the end", || self.judge(&arena, &kafka, &groups, &truth, fight.groups, folder));
+            let judged = arena.carry_out("the end", || judge(&field, fight.groups, &folder.join("truth.csv")));
             outcome.groups = judged.unwrap_or_default();
             outcome.errors.clone_from(&arena.errors());
         }
@@ -161,7 +159,8 @@ impl Plan {
     }
 
     /// Everything at once: the producer, brokers' restarts, and for each process one that keeps and strikes it.
-    fn fight(&self, arena: &Arena, kafka: &Kafka, groups: &[Contender], truth: &Truth) -> Fight {
+    fn fight(&self, field: &Field<'_>) -> Fight {
+        let Field { arena, kafka, groups, truth } = *field;
         let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(self.number);
         let mut strikes =
             self.deck.deal(seed, groups.iter().map(|group| group.plan.processes).sum(), self.strikes_each).into_iter();
@@ -211,41 +210,44 @@ impl Plan {
         }
         tally
     }
+}
 
-    /// Has each group finish, and counts what there is.
-    fn judge(
-        &self,
-        arena: &Arena,
-        kafka: &Kafka,
-        groups: &[Contender],
-        truth: &Truth,
-        struck: Vec<(Tally, Gaps)>,
-        folder: &Path,
-    ) -> Result<Vec<GroupOutcome>, String> {
-        truth.assert_complete(&kafka.ends(TOPIC))?;
-        let file = folder.join("truth.csv");
-        fs::write(&file, truth.csv()).map_err(|error| format!("writing {}: {error}", file.display()))?;
-        // A last run that finds its partitions still with the dead, and their journals at the end, would leave the sealing to them.
-        groups.iter().for_each(|group| kafka.wait_for_no_members(&group.group.name));
-        let last: Vec<_> = groups.iter().map(Contender::start_last_run).collect();
-        for (group, run) in iter::zip(groups, last) {
-            let finished = run.wait_exit(LAST_RUN);
-            arena.note(&group.group.name, &format!("the last run ended with {:?}", finished.code));
-            if finished.code != Some(0) {
-                return Err(format!("{}: the last run ended with {:?}\n{}", group.group.name, finished.code, finished.output));
-            }
-        }
-        let judged = iter::zip(groups, struck).map(|(group, (strikes, gaps))| GroupOutcome {
-            name: group.group.name.clone(),
-            store: group.plan.store,
-            processes: group.plan.processes,
-            strikes,
-            longest_gap_ms: gaps.longest.as_millis() as u64,
-            longest_gap_without_broker_ms: gaps.longest_without_broker.as_millis() as u64,
-            verdict: Verdict { verify: group.verify(), ..Verdict::of(&group.store, TOPIC, &file) },
-        });
-        Ok(judged.collect())
+/// What a round consists of.
+struct Field<'a> {
+    arena: &'a Arena,
+    kafka: &'a Kafka,
+    groups: &'a [Contender],
+    truth: &'a Truth,
+}
+
+/// Has each group finish, and counts what there is. `file` is where the truth is written.
+fn judge(field: &Field<'_>, struck: Vec<(Tally, Gaps)>, file: &Path) -> Result<Vec<GroupOutcome>, String> {
+    let Field { arena, kafka, groups, truth } = field;
+    truth.assert_complete(&kafka.ends(TOPIC))?;
+    fs::write(file, truth.csv()).map_err(|error| format!("writing {}: {error}", file.display()))?;
+    // A last run that finds its partitions still with the dead, and their journals at the end, would leave the sealing to them.
+    for group in *groups {
+        kafka.wait_for_no_members(&group.group.name);
     }
+    let last: Vec<_> = groups.iter().map(Contender::start_last_run).collect();
+    for (group, run) in iter::zip(*groups, last) {
+        let name = &group.group.name;
+        let finished = run.wait_exit(LAST_RUN);
+        arena.note(name, &format!("the last run ended with {:?}", finished.code));
+        if finished.code != Some(0) {
+            return Err(format!("{name}: the last run ended with {:?}\n{}", finished.code, finished.output));
+        }
+    }
+    let judged = iter::zip(*groups, struck).map(|(group, (strikes, gaps))| GroupOutcome {
+        name: group.group.name.clone(),
+        store: group.plan.store,
+        processes: group.plan.processes,
+        strikes,
+        longest_gap_ms: gaps.longest.as_millis() as u64,
+        longest_gap_without_broker_ms: gaps.longest_without_broker.as_millis() as u64,
+        verdict: Verdict { verify: group.verify(), ..Verdict::of(&group.store, TOPIC, file) },
+    });
+    Ok(judged.collect())
 }
 
 /// What came of the strikes.
@@ -254,102 +256,6 @@ struct Fight {
     restarts: Tally,
 }
 
-fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+pub(super) fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// A group with where its objects lie as files.
-struct Contender {
-    plan: GroupPlan,
-    group: Group,
-    store: PathBuf,
-}
-
-impl Contender {
-    fn new(index: usize, plan: GroupPlan, kafka: &Kafka, s3: Option<&Versitygw>, folder: &Path) -> Contender {
-        let name = match plan.store {
-            StoreKind::Local => format!("local-{}", index + 1),
-            StoreKind::S3 => format!("s3-{}", index + 1),
-        };
-        let own = folder.join(&name);
-        fs::create_dir_all(&own).expect("a folder for the group");
-        let s3 = s3.filter(|_| plan.store == StoreKind::S3);
-        let store = s3.map_or_else(|| own.join("store"), |s3| s3.folder(&name));
-        fs::create_dir_all(&store).expect("a folder for the store");
-        let url = s3.map_or_else(|| format!("file://{}", store.display()), |s3| s3.url(&name));
-        let config = config(kafka, &name, &url, s3.map(Versitygw::options));
-        let group = Group { name, folder: own, addresses: Mutex::new(vec![None; plan.processes]) };
-        fs::write(group.config(), config.to_string()).expect("writing the configuration");
-        Contender { plan, group, store }
-    }
-
-    /// Its processes, kept and struck, and watched until the round is over.
-    fn fight(&self, arena: &Arena, truth: &Truth, strikes: Vec<Vec<Strike>>) -> (Tally, Gaps) {
-        thread::scope(|scope| {
-            let watch = scope.spawn(|| self.watch(arena, truth));
-            let keepers: Vec<_> = strikes
-                .into_iter()
-                .enumerate()
-                .map(|(index, strikes)| {
-                    let who = format!("{}/{}", self.group.name, index + 1);
-                    scope.spawn(move || arena.carry_out(&who, || Keeper::new(arena, &self.group, index).keep(&strikes)))
-                })
-                .collect();
-            let mut tally = Tally::new();
-            for (kind, count) in keepers.into_iter().filter_map(joined).flatten() {
-                *tally.entry(kind).or_default() += count;
-            }
-            (tally, joined(watch))
-        })
-    }
-
-    fn watch(&self, arena: &Arena, truth: &Truth) -> Gaps {
-        let mut watch = Watch::default();
-        while !arena.is_over() {
-            arena.pause(LOOK_EVERY);
-            // What is in the log is asked for first: what comes meanwhile is not waiting yet.
-            let logs = truth.ends();
-            let journals = journal_ends(&self.group.addresses());
-            watch.look(Instant::now(), &journals, &logs, arena.is_broker_away());
-        }
-        watch.gaps()
-    }
-
-    fn start_last_run(&self) -> Facestream {
-        Facestream::run_logged(&self.group.config(), &["--until-end"], &[], &self.group.folder.join("last-run.log"))
-    }
-
-    /// What `journal verify` says is wrong.
-    fn verify(&self) -> Vec<String> {
-        let config = self.group.config();
-        let arguments = ["journal", "verify", "--config", config.to_str().expect("a path in UTF-8")];
-        let finished = Facestream::command(&self.group.folder, &arguments, VERIFY);
-        match finished.code {
-            Some(0) => Vec::new(),
-            code => iter::once(format!("it ended with {code:?}")).chain(finished.output.lines().map(str::to_owned)).collect(),
-        }
-    }
-}
-
-/// Everything often: appends, seals, commits, the end of sessions.
-fn config(kafka: &Kafka, group: &str, url: &str, options: Option<Table>) -> Table {
-    let mut config = Facestream::config(kafka, TOPIC, group, url);
-    let mut set = |section: &str, key: &str, value: toml::Value| {
-        let section = config.entry(section).or_insert_with(|| Table::new().into());
-        section.as_table_mut().expect("a section").insert(key.to_owned(), value);
-    };
-    let properties = [("session.timeout.ms", SESSION_MS.to_string()), ("heartbeat.interval.ms", "500".to_owned())];
-    let properties = properties.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect::<Table>();
-    set("kafka", "properties", properties.into());
-    set("workers", "count", 1.into());
-    set("detector", "input", "320x192".into());
-    set("journal", "append_every", "300ms".into());
-    set("parquet", "roll_every", "1500ms".into());
-    // Windows that close while strikes fall.
-    set("windows", "length", "5s".into());
-    set("windows", "max_out_of_orderness", "500ms".into());
-    if let Some(options) = options {
-        set("store", "options", options.into());
-    }
-    config
 }

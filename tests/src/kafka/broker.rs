@@ -26,7 +26,7 @@ impl Ports {
     }
 
     /// `host:port` for clients.
-    pub(super) fn address(&self) -> String {
+    pub(super) fn address(self) -> String {
         format!("127.0.0.1:{}", self.client)
     }
 }

@@ -39,13 +39,24 @@ pub(super) enum Alone {
     Working,
 }
 
+/// How a frame got on.
+enum Step {
+    /// To its next state.
+    To(Alone),
+    /// It has to wait longer.
+    Waits(Alone),
+    /// Its row is in its lane, or that lane is gone and the frame another's.
+    Done,
+}
+
 impl Polling<'_> {
     /// Brings the frames that are worked on alone as far as it goes within `longest` a step; whether none is left.
     pub(super) fn go_alone(&mut self, longest: Duration) -> bool {
         while let Some(first) = self.alone.pop_front() {
             match self.step_alone(first, longest) {
-                Ok(next) => next.into_iter().for_each(|next| self.alone.push_front(next)),
-                Err(same) => {
+                Step::Done => {}
+                Step::To(next) => self.alone.push_front(next),
+                Step::Waits(same) => {
                     self.alone.push_front(same);
                     return false;
                 }
@@ -54,26 +65,27 @@ impl Polling<'_> {
         true
     }
 
-    /// The frame's next state, none once it is done (or its lane gone); the same as an error where it has to wait longer.
-    fn step_alone(&self, frame: Alone, longest: Duration) -> Result<Option<Alone>, Alone> {
+    fn step_alone(&self, frame: Alone, longest: Duration) -> Step {
         match frame {
             Alone::Waiting(frame) if self.poller.in_flight.wait_until_empty(longest) => {
-                let named = self.assignment.name(&frame.meta.key, &frame.ticket);
-                Ok(named.map(|named| Alone::Naming(frame, named)))
+                match self.assignment.name(&frame.meta.key, &frame.ticket) {
+                    Some(named) => Step::To(Alone::Naming(frame, named)),
+                    None => Step::Done,
+                }
             }
             Alone::Naming(frame, mut named) => {
                 let wait = async { tokio::time::timeout(longest, &mut named).await };
                 match self.assignment.lanes.runtime.block_on(wait) {
                     Ok(Ok(())) => {
                         self.send(frame);
-                        Ok(Some(Alone::Working))
+                        Step::To(Alone::Working)
                     }
-                    Ok(Err(_)) => Ok(None),
-                    Err(_) => Err(Alone::Naming(frame, named)),
+                    Ok(Err(_)) => Step::Done,
+                    Err(_) => Step::Waits(Alone::Naming(frame, named)),
                 }
             }
-            Alone::Working if self.poller.in_flight.wait_until_empty(longest) => Ok(None),
-            waiting => Err(waiting),
+            Alone::Working if self.poller.in_flight.wait_until_empty(longest) => Step::Done,
+            waiting => Step::Waits(waiting),
         }
     }
 }

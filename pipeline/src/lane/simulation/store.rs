@@ -137,9 +137,7 @@ impl ObjectStore for Seen {
     async fn put_opts(&self, path: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         self.travel().await;
         let now = self.world.objects.put_opts(path, payload.clone(), opts.clone());
-        let answer = if !self.world.trouble() {
-            now.await
-        } else {
+        let answer = if self.world.trouble() {
             match self.world.chance.share() {
                 // It takes effect, and the answer is lost.
                 share if share < 0.35 => now.await.and_then(|_| Err(failed())),
@@ -162,6 +160,8 @@ impl ObjectStore for Seen {
                 share if share < 0.9 => Err(Error::AlreadyExists { path: path.to_string(), source: "409".into() }),
                 _ => Err(failed()),
             }
+        } else {
+            now.await
         };
         self.travel().await;
         answer

@@ -22,8 +22,8 @@ impl Store {
         }
         fs::create_dir_all(store.folder().join("_journal/topic/0")).unwrap();
         fs::write(store.folder().join("_journal/topic/0/18446744073709551613.arrow"), "").unwrap();
-        let truth = (0..20).map(|n| format!("0,{n},{n},{n},camera-1,{}\n", n % 2)).collect::<String>();
-        fs::write(store.truth(), format!("p,o,frame_id,frame_seq,source_id,faces\n{truth}")).unwrap();
+        let truth: Vec<_> = (0..20).map(|n| format!("0,{n},{n},{n},camera-1,{}", n % 2)).collect();
+        fs::write(store.truth(), format!("p,o,frame_id,frame_seq,source_id,faces\n{}\n", truth.join("\n"))).unwrap();
         for (file, from, to) in [(FIRST, 0, 10), (SECOND, 10, 20)] {
             store.frames(file, "", from, to);
             let faces = format!(
