@@ -28,7 +28,7 @@ const EXAMPLES: &str = "Examples:
   facestream journal verify                             is every message there exactly once?
   facestream journal reset --topic frames --latest      go on with the next message
 
-The journal is one log a partition under _journal/ of the store. Of the configuration only [store] is needed, as in
+The journal is one log a partition under _journal/ of the store. Of the configuration only [store] is needed, as in \
 --set store.url=s3://bucket/faces; reset needs [kafka], too.";
 
 /// Look at the journal, prove that every message has its row once

@@ -142,8 +142,9 @@ fn damages(whole: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
     let Stored { header, .. } = Stored::read(whole.to_vec().into()).expect("a record");
     let made = |header: Header| Stored::new(header, &Rows::default()).expect("a record").bytes.to_vec();
     let mut edited = whole.to_vec();
-    let digit = whole.windows(13).position(|window| window == b"\"end_offset\":").expect("the header in plain text") + 13;
-    edited[digit] ^= 1;
+    let number = whole.windows(13).position(|window| window == b"\"end_offset\":").expect("the header in plain text") + 13;
+    let last_digit = (number..whole.len()).take_while(|at| whole[*at].is_ascii_digit()).last().expect("a number");
+    edited[last_digit] ^= 1;
     vec![
         (whole[..whole.len() - 1].to_vec(), "cannot be used"),
         (edited, "cut short or edited"),

@@ -30,30 +30,30 @@ const EXAMPLES: &str = "Examples:
   facestream journal reset --topic frames --partition 3 --to-offset 5000  past a range that nobody wants
   facestream journal reset --topic frames --latest --dry-run              what would be done
 
-Only forward: messages that are skipped get no row. To consume again from further back, use a new kafka.group with a new
+Only forward: messages that are skipped get no row. To consume again from further back, use a new kafka.group with a new \
 store.url: in the same store every row would be there twice.
 
-What was appended before is sealed and published first. The group must have no members: stop `facestream run` everywhere
-(a process that was killed counts until its session expires). With --force a running process is fenced and goes on at the
+What was appended before is sealed and published first. The group must have no members: stop `facestream run` everywhere \
+(a process that was killed counts until its session expires). With --force a running process is fenced and goes on at the \
 new offset by itself.
 
 Exit codes: 0 done or nothing to do, 1 failed, 2 usage or configuration, 3 refused.";
 
 /// Move partitions forward to an offset, or to the end of the topic
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group = clap::ArgGroup::new("target").required(true))]
 pub(super) struct Args {
     /// Which topic
     #[arg(long)]
     topic: String,
     /// Which partition [default: all, with --latest]
-    #[arg(long, value_name = "N", required_unless_present = "latest", value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     partition: Option<i32>,
     /// Go on with the message of this offset
-    #[arg(long, value_name = "OFFSET", conflicts_with = "latest", required_unless_present = "latest", value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_name = "OFFSET", group = "target", requires = "partition", value_parser = clap::value_parser!(i64).range(0..))]
     to_offset: Option<i64>,
     /// Go on with the next message that is produced
-    #[arg(long)]
+    #[arg(long, group = "target")]
     latest: bool,
     /// Even while the group has members
     #[arg(long)]

@@ -22,7 +22,7 @@ const EXAMPLES: &str = "Examples:
   facestream journal show frames/0 --last 500
   facestream journal show frames/0 --seq 41     the whole header of one, and how many rows it has
 
-What a record can be: takeover (an owner begins), append (rows, or progress without), seal (an append that names data
+What a record can be: takeover (an owner begins), append (rows, or progress without), seal (an append that names data \
 files), published (those are visible), jump (consuming went on elsewhere: a gap, a new topic, a reset).";
 
 /// Show the newest records of a partition's log, or one of them whole

@@ -32,11 +32,11 @@ const EXAMPLES: &str = "Examples:
   facestream journal verify --quick                    footers only: names, ranges and row counts
   facestream journal verify --json | jq 'select(.mend)'
 
-What is checked, for each partition: the records that are kept follow on each other without a hole; every file that a
-seal names is visible, readable and has the rows that were promised; no visible file of that age is named by no record.
+What is checked, for each partition: the records that are kept follow on each other without a hole; every file that a \
+seal names is visible, readable and has the rows that were promised; no visible file of that age is named by no record. \
 Older files are held against their own metadata. Over all of them, each offset is covered once.
 
-A pipeline may run meanwhile. With --json each line is an object: findings have `mend`, notes have not, the last line is
+A pipeline may run meanwhile. With --json each line is an object: findings have `mend`, notes have not, the last line is \
 the summary.
 
 Exit codes: 0 all is well, 1 the store does not answer, 2 usage or configuration, 3 there are findings.";
