@@ -99,7 +99,9 @@ impl Kafka {
 
     fn wait_until_ready(&self) {
         wait_for("Kafka to answer a metadata request", Duration::from_secs(90), || {
-            self.running().for_each(|mut broker| broker.assert_runs());
+            if !self.running().all(|mut broker| broker.listens()) {
+                return Err(format!("not all listen{}", self.log_tail()));
+            }
             let metadata = self.producer.client().fetch_metadata(None, Duration::from_secs(1));
             let seen = metadata.map(|metadata| metadata.brokers().len());
             if matches!(seen, Ok(count) if count == self.brokers.len()) {

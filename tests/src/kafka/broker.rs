@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -34,6 +35,7 @@ impl Ports {
 /// A broker's process with all that starting it again needs.
 pub(super) struct Broker {
     folder: PathBuf,
+    port: u16,
     starts: u32,
     process: Child,
 }
@@ -46,7 +48,7 @@ impl Broker {
         let properties = folder.join("server.properties");
         fs::write(&properties, server_properties(&folder, index, ports)).expect("writing server.properties");
         format_storage(&properties);
-        Broker { process: process(&folder, 1), folder, starts: 1 }
+        Broker { process: process(&folder, 1), folder, port: ports[index].client, starts: 1 }
     }
 
     /// Ends the process and waits until it is gone.
@@ -67,11 +69,12 @@ impl Broker {
         self.process = process(&self.folder, self.starts);
     }
 
-    /// Panics with its log if it has ended.
-    pub(super) fn assert_runs(&mut self) {
+    /// Whether it takes connections; the others' word for it may be old. Panics with its log if it has ended.
+    pub(super) fn listens(&mut self) -> bool {
         if let Ok(Some(status)) = self.process.try_wait() {
             panic!("Kafka ended with {status}{}", self.log_tail());
         }
+        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
     }
 
     pub(super) fn id(&self) -> u32 {
