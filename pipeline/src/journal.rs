@@ -151,6 +151,13 @@ impl Opened {
         self.head.as_ref().map(|head| head.end_offset)
     }
 
+    /// Up to where rows are visible in files; `None` without a log.
+    #[must_use]
+    pub fn published_end(&self) -> Option<Offset> {
+        let is_published = |head: &&Header| !head.is_seal() && head.unsealed.rows.is_empty();
+        self.head.as_ref().map(|head| if is_published(&head) { head.end_offset } else { head.unsealed.first_offset })
+    }
+
     /// Windows as they were at the end of the log.
     #[must_use]
     pub fn window_state(&self) -> WindowState {

@@ -279,7 +279,8 @@ fn ask_kafka(
     })
 }
 
-/// Ends the run once the journals have reached `until`: those held here by what they report, the others by looking.
+/// Ends the run once the journals have reached `until`: those held here by what they report (they are published at the end), the
+/// others by looking whether they are published, which nobody here would do.
 async fn stop_at_the_ends(ends: Ends, lanes: Lanes, at_end: CancellationToken, stop: CancellationToken) {
     let mut until = ends.offsets;
     if until.is_empty() {
@@ -297,7 +298,7 @@ async fn stop_at_the_ends(ends: Ends, lanes: Lanes, at_end: CancellationToken, s
                     // The end of a topic that has been made anew since says nothing.
                     let now = ends.topic_ids.get(&partition.topic).map(String::as_str);
                     let is_same = now.is_none() || opened.topic_id().is_none() || now == opened.topic_id();
-                    opened.end_offset().filter(|_| is_same)
+                    opened.published_end().filter(|_| is_same)
                 }),
             };
             if reached >= Some(end) {

@@ -125,7 +125,7 @@ async fn a_successor_publishes_what_was_sealed_and_the_predecessor_is_fenced() {
     first.append(batch(5..12, true)).await.unwrap();
 
     let opened = open(&store).await.unwrap();
-    assert_eq!(opened.end_offset(), Some(Offset(12)));
+    assert_eq!((opened.end_offset(), opened.published_end()), (Some(Offset(12)), Some(Offset(0))));
     let mut second = opened.take_over(START, None, &publisher()).await.unwrap();
     assert_published(&store, 0..12).await;
 
@@ -135,6 +135,8 @@ async fn a_successor_publishes_what_was_sealed_and_the_predecessor_is_fenced() {
     second.append(batch(12..20, true)).await.unwrap();
     second.publish(&publisher()).await.unwrap();
     assert_published(&store, 0..20).await;
+    second.append(batch(20..21, false)).await.unwrap();
+    assert_eq!(open(&store).await.unwrap().published_end(), Some(Offset(20)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

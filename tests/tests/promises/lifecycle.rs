@@ -60,6 +60,25 @@ fn a_stop_drains_and_the_next_start_goes_on_at_the_journals_end_even_without_the
 }
 
 #[test]
+fn a_run_until_the_end_publishes_what_was_appended_before_it_began() {
+    let kafka = Kafka::shared();
+    let topic = kafka.topic("appended", 2);
+    kafka.produce(&topic, &pictures(60, 2));
+    let folder = scratch();
+    let config = quick(kafka, &topic, "appended", &file_url(folder.path()));
+    let mut running = Facestream::run(&config, &[]);
+    running.wait_until("everything to be appended", LONG, |_| {
+        let committed: i64 = kafka.committed("appended", &topic).values().sum();
+        if committed == 60 { Ok(()) } else { Err(committed.to_string()) }
+    });
+    running.kill();
+    assert!(!folder.path().join("frames").exists(), "nothing was due to be sealed");
+    // There is nothing left to consume, and everything to publish.
+    run_to_the_end(&config);
+    assert_exactly_once(kafka, &topic, folder.path());
+}
+
+#[test]
 fn a_second_signal_ends_the_process_at_once_and_loses_nothing() {
     let kafka = Kafka::shared();
     let topic = kafka.topic("impatient", 1);
