@@ -30,7 +30,7 @@ use crate::failpoint;
 use log::{Log, Outcome};
 use mutation::Mutation;
 use publish::Publisher;
-use record::{DataFile, FORMAT_VERSION, Header, Jump, Record, RecordError, Rows, Seq, Suspect, Unsealed};
+use record::{DataFile, FORMAT_VERSION, Header, Jump, Record, RecordError, Rows, Seq, Suspect, Unsealed, Why};
 
 /// So many takeovers in a row without progress mean that some frame ends the process.
 const BARREN_TAKEOVERS: u32 = 3;
@@ -330,7 +330,8 @@ impl Journal {
         let mut header = self.next_header();
         header.unsealed = Unsealed::starting(header.seq, jump.to);
         (header.start_offset, header.end_offset) = (jump.to, jump.to);
-        header.topic_id = topic_id.or(header.topic_id);
+        // An id that belongs to another topic is worse than none: the next owner would jump once more.
+        header.topic_id = topic_id.or(header.topic_id.filter(|_| jump.why != Why::NewTopic));
         header.jump = Some(jump);
         header.suspect = None;
         self.create(header, &Rows::default()).await

@@ -122,7 +122,9 @@ impl Lanes {
     async fn take_over(self, opened: Opened, resume: Resume) -> Result<Journal, JournalError> {
         let _turn = self.takeovers.0.acquire().await;
         let Resume { at, jump, topic_id } = resume;
-        let mut journal = opened.take_over(at, topic_id.clone(), &self.publisher).await?;
+        // The rows so far are not the new topic's.
+        let of_rows = topic_id.clone().filter(|_| jump.as_ref().is_none_or(|jump| jump.why != Why::NewTopic));
+        let mut journal = opened.take_over(at, of_rows, &self.publisher).await?;
         if let Some(jump) = jump {
             let lost = if jump.why == Why::Gap { (jump.to.0 - jump.from.0).max(0) } else { 0 };
             journal.jump(jump, topic_id, &self.publisher).await?;
@@ -441,7 +443,7 @@ impl Lane {
     /// The takeover, an append or a publish is through.
     fn written(&mut self, journal: Journal) -> Journal {
         self.shared.board.appended(self.id, &self.partition, journal.head().end_offset, false);
-        let named = journal.head().suspect.map(|suspect| suspect.offset);
+        let named = journal.head().suspect.filter(|suspect| suspect.working).map(|suspect| suspect.offset);
         if let Some((_, done)) = self.naming.take_if(|(offset, _)| Some(*offset) == named) {
             let _ = done.send(());
         }

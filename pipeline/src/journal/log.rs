@@ -94,10 +94,12 @@ impl Log {
         loop {
             match self.head_seq().await {
                 Ok(None) => return Ok(None),
-                Ok(Some(seq)) => match self.read(seq).await? {
-                    Some(record) => return Ok(Some(record)),
-                    None => continue, // collected between LIST and GET: there is a newer one
-                },
+                Ok(Some(seq)) => {
+                    // Collected between LIST and GET: there is a newer one.
+                    if let Some(record) = self.read(seq).await? {
+                        return Ok(Some(record));
+                    }
+                }
                 Err(error) => self.transient("list", &error),
             }
             pause(&mut waits).await;

@@ -2,11 +2,9 @@
 //!
 //! In: a batch. Out: the batch again where the rules are kept, or nothing where it was appended against them.
 
-use facestream_schemas::tables::Table;
 use facestream_stages::encode::Encoder;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use uuid::Uuid;
 
 use super::log::{Outcome, backoff, pause};
 use super::mutation::{self, Mutation};
@@ -24,21 +22,20 @@ pub(super) async fn append(journal: &mut Journal, batch: Batch) -> Result<Option
     Ok(Some(batch))
 }
 
-/// The files that the seal to come would have, under names of their own.
+/// The files that the seal to come would have, under their own names: wrong only where another wins its seq.
 async fn publish_first(journal: &Journal, batch: &Batch) -> Result<(), JournalError> {
-    for table in Table::ALL {
-        let mut encoder = Encoder::new(table, []).expect("an encoder");
+    for file in journal.header_after(batch).files {
+        let mut encoder = Encoder::new(file.table, []).expect("an encoder");
         for seq in journal.head.unsealed.first_seq.0..=journal.head.seq.0 {
             let record = journal.log.read(Seq(seq)).await?;
             let batches = record.map_or(Vec::new(), |record| record.batches().expect("rows"));
-            for (_, _, rows) in batches.into_iter().filter(|(of, ..)| *of == table) {
+            for (_, _, rows) in batches.into_iter().filter(|(table, ..)| *table == file.table) {
                 encoder.push(rows).expect("rows");
             }
         }
-        encoder.push(batch.rows.batch(table)).expect("rows");
-        let path = Path::from(format!("{}/first-{}.parquet", table.name(), Uuid::new_v4()));
+        encoder.push(batch.rows.batch(file.table)).expect("rows");
         let bytes = encoder.finish().expect("a file");
-        while journal.log.store().files.put(&path, bytes.clone().into()).await.is_err() {}
+        while journal.log.store().files.put(&Path::from(file.path.as_str()), bytes.clone().into()).await.is_err() {}
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use facestream_stages::encode::{Encoder, ROW_GROUP_ROWS};
 use object_store::path::Path;
 use parquet::errors::ParquetError;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::JournalError;
 use super::log::{Log, backoff, pause};
@@ -61,9 +61,10 @@ impl Publisher {
 
     /// Makes the files of `seal` visible; `None` where the log goes on beyond it. Waits its turn, retries transient errors.
     pub async fn publish(&self, log: &Log, partition: &Partition, seal: &Header) -> Result<Option<()>, JournalError> {
-        let _slot = self.slots.acquire().await;
+        // The thread keeps its turn to its end, also when nobody waits for it any more; the semaphore is never closed.
+        let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
         let started = Instant::now();
-        let job = Job { log: log.clone(), metadata: metadata(partition, seal), seal: seal.clone() };
+        let job = Job { log: log.clone(), metadata: metadata(partition, seal), seal: seal.clone(), _slot: slot };
         let result = self.start(job, partition)?;
         let published = result.await.map_err(|_| encode_error(&"the publishing thread panicked"))??;
         self.metrics.publish_seconds.observe(started.elapsed().as_secs_f64());
@@ -114,6 +115,8 @@ struct Job {
     log: Log,
     seal: Header,
     metadata: Vec<(String, String)>,
+    /// Its turn among the publishes of the process.
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 /// One file in the making.

@@ -26,7 +26,8 @@ use uuid::Uuid;
 /// The version that this program writes, and the highest that it reads.
 ///
 /// It rises with every change that an older program could not go on from. What may be added without that: optional fields of
-/// [`Header`] itself, which older programs carry along unread, and nullable columns, which are null where a record lacks them.
+/// [`Header`] itself that hold for all later records, too (older programs carry them along unread), and nullable columns, which are
+/// null where a record lacks them.
 pub const FORMAT_VERSION: u32 = 1;
 
 const HEADER_KEY: &str = "facestream";

@@ -19,7 +19,7 @@ use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 
 use crate::config::{OnGap, Start};
-use crate::lane::{JournalError, LaneHandle, Lanes, Leave, Opened, Resume, Ticket};
+use crate::lane::{JournalError, LaneHandle, Lanes, Leave, Opened, Resume, Ticket, Why};
 
 /// Journals that are opened at a time.
 const OPEN_AT_A_TIME: usize = 32;
@@ -113,10 +113,11 @@ impl Assignment {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens journals, 32 at a time, each within `limit`. An error is `None`: to be tried again.
+    /// Opens journals, 32 at a time, all within `limit`. An error is `None`: to be tried again.
     pub(super) fn open(&self, partitions: &[Partition], limit: Duration) -> Vec<(Partition, Option<Opened>)> {
+        let deadline = tokio::time::Instant::now() + limit;
         let open = |partition: Partition| async move {
-            let opened = tokio::time::timeout(limit, self.lanes.open(partition.clone())).await;
+            let opened = tokio::time::timeout_at(deadline, self.lanes.open(partition.clone())).await;
             (partition, opened)
         };
         let all = futures::stream::iter(partitions.to_vec()).map(open).buffered(OPEN_AT_A_TIME).collect::<Vec<_>>();
@@ -144,7 +145,8 @@ impl Assignment {
         };
         let until = self.until.get(&partition).copied();
         let next = resume.start();
-        let topic_id = resume.topic_id.clone().or_else(|| opened.topic_id().map(str::to_owned));
+        let is_new = resume.jump.as_ref().is_some_and(|jump| jump.why == Why::NewTopic);
+        let topic_id = resume.topic_id.clone().or_else(|| opened.topic_id().filter(|_| !is_new).map(str::to_owned));
         let caution = opened.caution();
         if caution.alone {
             tracing::warn!(

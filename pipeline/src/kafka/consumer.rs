@@ -278,10 +278,14 @@ impl Polling<'_> {
         self.assignment.left();
         // While everything is paused a partition that starts over would be read regardless of the budgets.
         let due = if self.paused { Vec::new() } else { self.assignment.due() };
+        let started = Instant::now();
         for partition in due {
-            if !self.start_over(&partition) {
+            let goes_on = self.start_over(&partition);
+            if !goes_on {
                 self.assignment.wait(partition);
-                // One wait for the store at a time: the group wants to be polled, and a stop obeyed.
+            }
+            // One wait for the store at a time: the group wants to be polled, and a stop obeyed.
+            if !goes_on || started.elapsed() >= ROOM {
                 break;
             }
         }
@@ -325,7 +329,12 @@ impl Polling<'_> {
                     self.assignment.lanes.metrics.committed_offset.with_label_values(labels).set(end.0);
                 }
             }
-            Err(error) => tracing::warn!("cannot commit offsets (advice only, the journal decides): {error}"),
+            Err(error) => {
+                tracing::warn!("cannot commit offsets (advice only, the journal decides), trying again: {error}");
+                for (partition, _) in appended {
+                    self.assignment.lanes.board.commit_again(partition);
+                }
+            }
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) struct Known<'a> {
 pub(super) enum Verdict {
     /// Consume from here.
     GoOn(Resume),
-    /// It depends on what can be read, which was not asked.
+    /// It depends on what was not asked, or not answered.
     Depends,
     /// A person has to look; this says why, and what can be done.
     Stop(String),
@@ -66,7 +66,9 @@ impl Known<'_> {
             let at = self.committed.or(beginning);
             return at.map_or(Verdict::Depends, |at| Verdict::GoOn(Resume { at, jump: None, topic_id }));
         };
-        if self.is_new_topic() && self.range.is_none() {
+        // A log that ends before the journal: only the id tells a topic made anew from one that was cut short.
+        let is_short = self.range.is_some_and(|range| end > *range.end());
+        if (self.is_new_topic() && self.range.is_none()) || (is_short && recorded.is_some() && self.topic_id.is_none()) {
             return Verdict::Depends;
         }
         match self.gap(end, recorded) {
@@ -155,7 +157,6 @@ mod tests {
             ((0, 40), Some("old"), Some("new"), (Why::NewTopic, 0), "deleted and made anew"),
             ((0, 70), Some("old"), Some("new"), (Why::NewTopic, 0), "deleted and made anew"),
             ((3, 40), None, Some("new"), (Why::NewTopic, 3), "probably deleted"),
-            ((3, 40), Some("old"), None, (Why::NewTopic, 3), "probably deleted"),
             ((60, 70), None, None, (Why::Gap, 60), "10 records were deleted"),
         ];
         for ((low, high), recorded, topic_id, (why, to), text) in cases {
@@ -173,5 +174,9 @@ mod tests {
         }
         let unasked = Known { journal: Some((END, Some("old"))), topic_id: Some("new"), ..Known::default() };
         assert_eq!(verdict(&unasked, OnGap::Skip), Verdict::Depends);
+        // Nobody guesses while the brokers may still tell.
+        let range = range(3, 40);
+        let unanswered = Known { topic_id: None, range: Some(&range), ..unasked };
+        assert_eq!(verdict(&unanswered, OnGap::Skip), Verdict::Depends);
     }
 }

@@ -11,7 +11,7 @@ use prometheus::IntGauge;
 use proptest::prelude::*;
 
 use super::*;
-use crate::journal::record::Seq;
+use crate::journal::record::{Seq, Suspect};
 use crate::journal::samples;
 
 pub(crate) fn lanes(store: &Store) -> Lanes {
@@ -142,6 +142,20 @@ async fn a_successor_that_is_configured_differently_goes_on_exactly() {
         seq = seq.next();
     }
     assert_eq!(lengths, [1, 1, 1, 5]);
+}
+
+/// A name in the takeover's own record is only hearsay: who died must be known to have worked on the frame.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_that_an_owner_before_has_named_is_named_again() {
+    let lanes = lanes(&Store::of(Arc::new(InMemory::new())));
+    let log = Log::new(lanes.store.clone(), &partition(), lanes.metrics.clone());
+    for deaths in 0..3 {
+        let (lane, _) = start(&lanes).await;
+        // Asked before the takeover can have been won.
+        lane.name(Offset(0)).await.expect("a lane that names it");
+        let suspect = log.head().await.expect("a log").and_then(|record| record.header.suspect);
+        assert_eq!(suspect, Some(Suspect { offset: Offset(0), deaths, working: true }));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,7 +133,10 @@ impl Polling<'_> {
         };
         let started = self.verdict(&opened).and_then(|verdict| match verdict {
             Verdict::GoOn(resume) => self.go_on(opened, resume).map(|()| true),
-            Verdict::Depends => Ok(false),
+            Verdict::Depends => {
+                tracing::warn!(%partition, "the brokers do not say whether the topic is still the same, asking again");
+                Ok(false)
+            }
             Verdict::Stop(why) => {
                 self.assignment.stop(partition, &why);
                 Ok(true)
