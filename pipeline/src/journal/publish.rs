@@ -145,12 +145,13 @@ impl Job {
     async fn attempt(&self) -> Result<Option<()>, Failure> {
         let Some(mut outputs) = self.missing_files().await? else { return Ok(Some(())) };
         let staged = self.stage(&mut outputs).await;
-        let looks = !mutation::is(Mutation::NoList);
-        if !matches!(staged, Ok(true)) || (looks && self.log.goes_beyond(self.seal.seq).await) {
+        // Whatever was read back: where the log has gone on, records may be gone, and late writes of others lie in their places.
+        let has_gone_on = !mutation::is(Mutation::NoList) && self.log.goes_beyond(self.seal.seq).await;
+        if has_gone_on || !matches!(staged, Ok(true)) {
             for output in outputs.into_values() {
                 output.upload.abort().await;
             }
-            return staged.map(|_| None);
+            return if has_gone_on { Ok(None) } else { staged.map(|_| None) };
         }
         // The map's order is the order of appearance: detections, windows, frames.
         for (done, output) in outputs.into_values().enumerate() {
