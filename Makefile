@@ -37,7 +37,7 @@ test: ## every test, the ones with a real Kafka too
 	$(BUILD)
 	$(CARGO) test --release --locked --workspace
 
-crash: ## kill and freeze processes and brokers for an hour, then count: OUT=crash-output, REPORT=crash-output/report.md
+crash: ## kill and freeze processes and brokers for half an hour, then count: OUT=crash-output, REPORT=crash-output/report.md
 	@deploy/setup.sh test
 	$(BUILD)
 	SEED='$(SEED)' ROUNDS='$(ROUNDS)' STRIKES='$(STRIKES)' OUT='$(OUT)' REPORT='$(REPORT)' \
