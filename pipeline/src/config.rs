@@ -14,12 +14,14 @@ mod secrets;
 mod show;
 mod source;
 mod template;
+mod topics;
 mod units;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use facestream_schemas::Size;
+use facestream_schemas::envelope::{Format, TimeUnit};
 use serde::{Deserialize, Serialize};
 
 pub use load::{Mistake, Mistakes, load};
@@ -44,6 +46,12 @@ pub struct Config {
     pub parquet: Parquet,
     pub windows: Windows,
     pub envelope: Envelope,
+    pub fetch: Fetch,
+    pub events: Events,
+    pub dead_letters: DeadLetters,
+    pub load: Load,
+    /// What is different for one topic, by flat keys: `NAME.load.policy`, `NAME.envelope.format`.
+    pub topics: Settings,
     pub http: Http,
     pub log: Log,
 }
@@ -191,16 +199,135 @@ pub struct Windows {
     /// After this silence a source's open window closes, once the partition is caught up.
     #[serde(with = "units::duration")]
     pub idle_timeout: Duration,
+    /// What becomes of a frame whose window is closed.
+    pub late: Late,
+    /// With `revise`: how long a closed window still takes frames, in event time.
+    #[serde(with = "units::duration")]
+    pub grace: Duration,
+    /// Topic that every emitted window goes to as well; empty for none.
+    pub topic: String,
 }
 
-/// Limits on what a message may be.
+/// What becomes of a frame that comes after its window was closed; its row in `frames` it keeps in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Late {
+    /// It is counted in `late_frames` and otherwise left out.
+    Drop,
+    /// Within `grace` the window is emitted again, with it.
+    Revise,
+}
+
+/// What messages look like, and limits on what they may be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Envelope {
-    /// Largest encoded image in bytes.
+    /// What messages look like.
+    pub format: Format,
+    /// How producers write `capture_ts_ns`.
+    pub capture_ts_unit: TimeUnit,
+    /// Largest message in bytes.
     pub max_bytes: ByteSize,
     /// Largest decoded image in pixels.
     pub max_pixels: u64,
+    /// Where JSON and MessagePack bodies hold a field, as JSON pointers, by the names of [`facestream_schemas::envelope::Field`].
+    pub pointers: Settings,
+    /// Which header holds a field, by the same names.
+    pub headers: Settings,
+}
+
+/// Pictures that lie elsewhere, their messages being claim checks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fetch {
+    /// What may be read: URIs that end in `/`, everything below them. Empty: nothing.
+    #[serde(deserialize_with = "units::one_or_many")]
+    pub allow: Vec<String>,
+    /// Networks that are not public and may be connected to all the same, as `10.0.0.0/8`.
+    #[serde(deserialize_with = "units::one_or_many")]
+    pub private: Vec<String>,
+    /// Largest picture in bytes.
+    pub max_bytes: ByteSize,
+    /// How long one attempt may take.
+    #[serde(with = "units::duration")]
+    pub timeout: Duration,
+    /// How often a picture is tried where that may help.
+    pub attempts: u32,
+    /// How many pictures are fetched at a time.
+    pub concurrency: usize,
+    /// Options for `object_store`, secrets resolved; where empty, the store's if the scheme is the same.
+    pub options: Settings,
+}
+
+/// The topic that tells others of what was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    /// The topic; empty for none.
+    pub topic: String,
+    /// How events are written.
+    pub format: EventFormat,
+    /// What there is an event for.
+    pub what: What,
+}
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventFormat {
+    /// JSON.
+    Json,
+    /// MessagePack, maps with names.
+    MsgPack,
+}
+
+/// What there is an event for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// Every frame, with its faces.
+    Frames,
+    /// Every face.
+    Faces,
+    /// Every frame that has a face.
+    FramesWithFaces,
+}
+
+/// The topic for messages that failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetters {
+    /// The topic; empty for none: then the row in `frames` is the record.
+    pub topic: String,
+    /// How often a message may fail before `facestream dlq retry` leaves it where it is.
+    pub max_attempts: u32,
+    /// The value of a larger message is left out of its dead letter, which then only says where the original is.
+    pub max_bytes: ByteSize,
+}
+
+/// What to do with frames that there is no time for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    /// The policy.
+    pub policy: Policy,
+    /// With `sample`: how many frames a second are looked at of each source, in event time.
+    pub fps: f64,
+    /// With `skip_stale`: the oldest that a frame may be when its turn comes.
+    #[serde(with = "units::duration")]
+    pub max_age: Duration,
+}
+
+/// What to do with frames that there is no time for. Each keeps its row, whatever the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// Look at every one, however long that takes.
+    KeepAll,
+    /// Look at so many a second and source.
+    Sample,
+    /// Look at none that is too old.
+    SkipStale,
 }
 
 /// The HTTP server for metrics and probes.

@@ -46,6 +46,14 @@ pub struct Declared {
     pub budget_limit_bytes: IntGaugeVec,
     pub backpressure_seconds: prometheus::CounterVec,
     pub late_frames: IntCounter,
+    pub clamped_frames: IntCounter,
+    pub revised_windows: IntCounter,
+    pub fetches: IntCounterVec,
+    pub fetched_bytes: IntCounter,
+    pub fetching: IntGauge,
+    pub events: IntCounterVec,
+    pub dead_letters: IntCounterVec,
+    pub produce_errors: IntCounterVec,
     pub windows: IntCounterVec,
     pub partitions: IntGauge,
     pub partitions_stopped: IntGauge,
@@ -73,7 +81,11 @@ pub struct Declared {
 /// Budgets that bound memory.
 pub const BUDGETS: [&str; 2] = ["in_flight", "pending_rows"];
 /// What a frame goes through in a worker, and the wait before it.
-pub const STAGES: [&str; 3] = ["queue", "decode", "detect"];
+pub const STAGES: [&str; 4] = ["queue", "fetch", "decode", "detect"];
+/// What a fetch of a picture came to; `retry` is an attempt that was followed by another.
+pub const FETCHES: [&str; 5] = ["ok", "retry", "fetch_error", "fetch_refused", "expired"];
+/// Topics that the pipeline produces to, by what they are for.
+pub const OUTPUTS: [&str; 3] = ["events", "windows", "dead_letters"];
 /// Why data files were rolled.
 pub const SEAL_REASONS: [&str; 5] = ["size", "age", "hour", "folders", "shutdown"];
 /// Operations on the store that are counted when they fail.
@@ -127,6 +139,24 @@ impl Metrics {
                 family
             },
             late_frames: counter(r, "late_frames_total", "Frames too late for their window; they keep their row"),
+            clamped_frames: counter(
+                r,
+                "clamped_frames_total",
+                "Frames whose capture time lay too far ahead (windows.max_skew) and was not believed",
+            ),
+            revised_windows: counter(r, "revised_windows_total", "Windows emitted again because of late frames"),
+            fetches: counters(r, "fetches_total", "Pictures fetched from their URI, by outcome", "outcome", FETCHES),
+            fetched_bytes: counter(r, "fetched_bytes_total", "Bytes of pictures fetched from their URI"),
+            fetching: gauge(r, "fetching", "Pictures that are being fetched or wait for it"),
+            events: counters(r, "events_total", "Messages acknowledged by an output topic", "topic", OUTPUTS),
+            dead_letters: counters(r, "dead_letters_total", "Dead letters acknowledged, by reason", "reason", failures()),
+            produce_errors: counters(
+                r,
+                "produce_errors_total",
+                "Messages that an output topic did not take, and that were sent again",
+                "topic",
+                OUTPUTS,
+            ),
             windows: counters(r, "windows_total", "Windows closed", "closed_by", closers()),
             partitions: gauge(r, "partitions_assigned", "Partitions that Kafka has assigned to this process"),
             partitions_stopped: gauge(
@@ -227,6 +257,11 @@ impl Metrics {
 
 fn statuses() -> impl IntoIterator<Item = &'static str> {
     std::iter::once("ok").chain(Reason::ALL.map(Reason::as_str))
+}
+
+/// What a message can be a dead letter for.
+fn failures() -> impl IntoIterator<Item = &'static str> {
+    Reason::ALL.into_iter().filter(|reason| !reason.is_skip()).map(Reason::as_str)
 }
 
 fn tables() -> impl IntoIterator<Item = &'static str> {

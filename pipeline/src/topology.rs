@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use facestream_schemas::DetectorIdentity;
-use facestream_schemas::envelope::Limits;
-use facestream_stages::aggregate::WindowSettings;
+use facestream_schemas::envelope::{Field, Rules};
+use facestream_stages::aggregate::{Late, WindowSettings};
 use facestream_stages::{decode, detect};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::json;
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::budget::Budget;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::http::{self, Sight};
 use crate::journal::Writer;
 use crate::journal::publish::Publisher;
@@ -132,7 +132,8 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
         lanes,
         jobs: to_workers,
         in_flight,
-        limits: Limits { max_bytes: config.envelope.max_bytes.bytes(), max_skew: config.windows.max_skew },
+        rules: config.kafka.topics.iter().map(|topic| (topic.as_str().into(), Arc::new(rules(config, topic)))).collect(),
+        max_bytes: config.envelope.max_bytes.bytes(),
         stop: stop.clone(),
         at_end,
         drain_timeout: config.run.drain_timeout,
@@ -201,6 +202,26 @@ fn windows(config: &Config) -> WindowSettings {
         length: config.windows.length,
         max_out_of_orderness: config.windows.max_out_of_orderness,
         idle_timeout: config.windows.idle_timeout,
+        late: match config.windows.late {
+            config::Late::Drop => Late::Drop,
+            config::Late::Revise => Late::Revise { grace: config.windows.grace },
+        },
+    }
+}
+
+/// What messages of a topic look like.
+fn rules(config: &Config, topic: &str) -> Rules {
+    let envelope = config.envelope_of(topic);
+    let named = |names: &config::Settings| {
+        Field::ALL.iter().filter_map(|field| Some((*field, names.get(field.as_str())?.clone()))).collect()
+    };
+    Rules {
+        format: envelope.format,
+        pointers: named(&envelope.pointers),
+        headers: named(&envelope.headers),
+        capture_ts_unit: envelope.capture_ts_unit,
+        max_bytes: envelope.max_bytes.bytes(),
+        max_skew: config.windows.max_skew,
     }
 }
 

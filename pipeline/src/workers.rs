@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use facestream_schemas::tables::{FrameRow, Timings, folder};
-use facestream_schemas::{Detection, DetectorIdentity, FrameMeta, Reason, Rejection, Size};
+use facestream_schemas::{Detection, DetectorIdentity, FrameMeta, Picture, Reason, Rejection, Size};
 use facestream_stages::decode::{Decode, Limits};
 use facestream_stages::detect::{self, Detector, Settings};
 
@@ -27,8 +29,8 @@ use crate::metrics::Metrics;
 pub struct Job {
     /// What the envelope said.
     pub meta: FrameMeta,
-    /// The encoded image, or why there is none.
-    pub image: Result<Bytes, Rejection>,
+    /// The picture, or why there is none.
+    pub picture: Result<Picture, Rejection>,
     /// Where the row goes, and as which number.
     pub ticket: Ticket,
     /// The image's share of the budget.
@@ -110,8 +112,8 @@ impl Worker {
         let queue = job.polled.elapsed();
         metrics.stage_seconds.with_label_values(&["queue"]).observe(queue.as_secs_f64());
 
-        let Job { meta, image, ticket, permit, .. } = job;
-        let mut seen = match image {
+        let Job { meta, picture, ticket, permit, .. } = job;
+        let mut seen = match picture.and_then(encoded) {
             Ok(image) => {
                 failpoint::hit_at(|| format!("frame:{}", meta.frame_id));
                 self.look_safely(&image, &meta)
@@ -175,6 +177,18 @@ impl Worker {
             worker_id: Some(self.id),
             run_id: Arc::clone(&self.blueprint.run_id),
         }
+    }
+}
+
+/// The encoded image.
+fn encoded(picture: Picture) -> Result<Bytes, Rejection> {
+    match picture {
+        Picture::Encoded(image) => Ok(image),
+        Picture::Base64(text) => {
+            let image = STANDARD.decode(&text).map_err(|error| Rejection::new(Reason::EnvelopeError, error))?;
+            Ok(Bytes::from(image))
+        }
+        Picture::At(_) => Err(Rejection::new(Reason::FetchRefused, "fetch.allow is empty")),
     }
 }
 

@@ -3,12 +3,14 @@
 //! In: a borrowed record and the limits. Out: always the metadata (every message gets a row), and the image or the
 //! reason why there is none. Invariant: header values are hostile; nothing here allocates more than the record itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
-use crate::frame::{FrameMeta, MessageKey, Offset, Reason, Rejection, SourceId, TsOrigin};
+use crate::frame::{FrameMeta, MessageKey, Offset, Picture, Reason, Rejection, SourceId, TsOrigin};
 use crate::time::Micros;
 
 /// A consumed Kafka record, borrowed from the client.
@@ -22,43 +24,127 @@ pub struct Record<'a> {
     pub offset: Offset,
     /// Message key: by default the source id.
     pub key: Option<&'a [u8]>,
-    /// Message value: the encoded image.
-    pub value: Option<&'a [u8]>,
+    /// Message value; `None` also where it is larger than [`Rules::max_bytes`] and was therefore not copied.
+    pub value: Option<Bytes>,
+    /// Size of the value in bytes, whether it was copied or not.
+    pub value_bytes: u64,
     /// Headers in order; of duplicates the last counts.
     pub headers: Vec<(&'a str, &'a [u8])>,
     /// The record's timestamp; the time of consumption where the record has none.
     pub record_ts: Micros,
+    /// The time of consumption.
+    pub consumed_ts: Micros,
 }
 
-/// What a message may be.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
+/// What a message may be, and where in it things are; of one topic.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// What messages look like.
+    pub format: Format,
+    /// Where a JSON or MessagePack body holds a [`Field`], as JSON pointers (RFC 6901); the others are at `/` and their name.
+    pub pointers: BTreeMap<Field, String>,
+    /// Which header holds a [`Field`]; the others are in the header of their name.
+    pub headers: BTreeMap<Field, String>,
+    /// How producers write `capture_ts_ns`.
+    pub capture_ts_unit: TimeUnit,
     /// Largest Kafka value in bytes.
     pub max_bytes: u64,
-    /// A capture time further ahead of the record's time than this is clamped.
+    /// A capture time further ahead than this, of the record's time or of the time of consumption, is not believed.
     pub max_skew: Duration,
 }
 
+/// What messages look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Each message is looked at.
+    Auto,
+    /// The value is the encoded image.
+    Raw,
+    /// CloudEvents in binary mode: the value is the encoded image, the attributes are headers `ce_…`.
+    CloudEvents,
+    /// The value is a JSON object.
+    Json,
+    /// The value is a MessagePack map.
+    MsgPack,
+}
+
+/// What a producer can tell of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Field {
+    /// The camera.
+    SourceId,
+    /// Event time, in [`Rules::capture_ts_unit`].
+    CaptureTsNs,
+    /// The producer's name for the frame.
+    FrameId,
+    /// The producer's running number.
+    FrameSeq,
+    /// The encoded image: base64, or MessagePack's `bin`. Never in a header.
+    Image,
+    /// Where the image lies.
+    ImageUri,
+    /// SHA-256 of the encoded image in hex.
+    ImageSha256,
+}
+
+impl Field {
+    /// Every field.
+    pub const ALL: [Self; 7] =
+        [Self::SourceId, Self::CaptureTsNs, Self::FrameId, Self::FrameSeq, Self::Image, Self::ImageUri, Self::ImageSha256];
+
+    /// The name in headers, bodies and configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SourceId => "source_id",
+            Self::CaptureTsNs => "capture_ts_ns",
+            Self::FrameId => "frame_id",
+            Self::FrameSeq => "frame_seq",
+            Self::Image => "image",
+            Self::ImageUri => "image_uri",
+            Self::ImageSha256 => "image_sha256",
+        }
+    }
+}
+
+/// How a capture time is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TimeUnit {
+    /// Nanoseconds since the Unix epoch.
+    Ns,
+    /// Microseconds since the Unix epoch.
+    Us,
+    /// Milliseconds since the Unix epoch.
+    Ms,
+    /// Seconds since the Unix epoch, with a fraction or without.
+    S,
+    /// A date and time with its offset from UTC, `2026-11-22T07:59:59.25Z`.
+    Rfc3339,
+}
+
 /// Opens the envelope: the metadata always, then the frame's image or what is wrong with the message.
-pub fn open(record: &Record<'_>, limits: Limits) -> (FrameMeta, Result<Bytes, Rejection>) {
-    let value = record.value.unwrap_or_default();
-    let (meta, malformed) = meta(record, value, limits);
-    let size = value.len() as u64;
+pub fn open(record: &Record<'_>, rules: &Rules) -> (FrameMeta, Result<Picture, Rejection>) {
+    let value = record.value.clone().unwrap_or_default();
+    let (meta, malformed) = meta(record, &value, rules);
+    let size = record.value_bytes;
     let image = if let Some(error) = malformed {
         Err(Rejection::new(Reason::EnvelopeError, error))
+    } else if size > rules.max_bytes {
+        let limit = rules.max_bytes;
+        Err(Rejection::new(Reason::TooLarge, format_args!("the value has {size} bytes, envelope.max_bytes is {limit}")))
     } else if value.is_empty() {
         Err(Rejection::new(Reason::EnvelopeError, "the value is empty, expected an encoded image"))
-    } else if size > limits.max_bytes {
-        let limit = limits.max_bytes;
-        Err(Rejection::new(Reason::TooLarge, format_args!("the value has {size} bytes, envelope.max_bytes is {limit}")))
     } else {
-        Ok(Bytes::copy_from_slice(value))
+        Ok(Picture::Encoded(value))
     };
     (meta, image)
 }
 
 /// The metadata, with a usable fallback for each malformed header, and the first malformed header's description.
-fn meta(record: &Record<'_>, value: &[u8], limits: Limits) -> (FrameMeta, Option<String>) {
+fn meta(record: &Record<'_>, value: &[u8], rules: &Rules) -> (FrameMeta, Option<String>) {
     let key = MessageKey { topic: Arc::clone(&record.topic), partition: record.partition, offset: record.offset };
     let mut malformed = None;
     let mut keep = |error: String| {
@@ -85,7 +171,7 @@ fn meta(record: &Record<'_>, value: &[u8], limits: Limits) -> (FrameMeta, Option
         keep(error);
         None
     });
-    let (capture_ts, ts_origin) = event_time(captured, record.record_ts, limits.max_skew);
+    let (capture_ts, ts_origin) = event_time(captured, record.record_ts, rules.max_skew);
 
     let meta = FrameMeta {
         frame_id: frame_id.map_or_else(|| key.to_string(), str::to_owned),
@@ -95,7 +181,7 @@ fn meta(record: &Record<'_>, value: &[u8], limits: Limits) -> (FrameMeta, Option
         ts_origin,
         record_ts: record.record_ts,
         content_type: sniff(value).map(ImageFormat::media_type),
-        size_bytes: value.len() as u64,
+        size_bytes: record.value_bytes,
         key,
     };
     (meta, malformed)
@@ -192,7 +278,17 @@ pub fn sniff(bytes: &[u8]) -> Option<ImageFormat> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { max_bytes: 100, max_skew: Duration::from_hours(1) };
+    fn rules() -> Rules {
+        Rules {
+            format: Format::Auto,
+            pointers: BTreeMap::new(),
+            headers: BTreeMap::new(),
+            capture_ts_unit: TimeUnit::Ns,
+            max_bytes: 100,
+            max_skew: Duration::from_hours(1),
+        }
+    }
+
     const JPEG: &[u8] = &[0xFF, 0xD8, 0xFF, 0xE0, 1, 2, 3];
     const NOON: Micros = Micros(1_795_348_800_000_000);
 
@@ -202,15 +298,17 @@ mod tests {
             partition: 3,
             offset: Offset(7),
             key,
-            value: Some(value),
+            value: Some(Bytes::copy_from_slice(value)),
+            value_bytes: value.len() as u64,
             headers: headers.to_vec(),
             record_ts: NOON,
+            consumed_ts: NOON,
         }
     }
 
     fn meta_of(record: &Record<'_>) -> FrameMeta {
-        let (meta, image) = open(record, LIMITS);
-        assert_eq!(image.unwrap(), record.value.unwrap());
+        let (meta, image) = open(record, &rules());
+        assert_eq!(image.unwrap(), Picture::Encoded(record.value.clone().unwrap()));
         meta
     }
 
@@ -244,7 +342,7 @@ mod tests {
     #[test]
     fn a_stamp_from_the_future_is_clamped_and_one_from_the_past_is_kept() {
         let origin = |ns: &str| {
-            let meta = open(&record(None, JPEG, &[("capture_ts_ns", ns.as_bytes())]), LIMITS).0;
+            let meta = open(&record(None, JPEG, &[("capture_ts_ns", ns.as_bytes())]), &rules()).0;
             (meta.capture_ts, meta.ts_origin)
         };
         assert_eq!(origin("1795352400000000000"), (Micros(NOON.0 + 3_600_000_000), TsOrigin::Header));
@@ -257,7 +355,7 @@ mod tests {
     #[test]
     fn broken_envelopes_keep_what_is_known_and_say_what_is_wrong() {
         let broken = |key: Option<&[u8]>, value: &[u8], headers: &[(&str, &[u8])]| {
-            let (meta, image) = open(&record(key, value, headers), LIMITS);
+            let (meta, image) = open(&record(key, value, headers), &rules());
             let rejection = image.unwrap_err();
             (meta.source_id.to_string(), rejection.reason, rejection.error)
         };
@@ -285,7 +383,8 @@ mod tests {
     fn a_tombstone_is_an_empty_envelope() {
         let mut tombstone = record(Some(b"cam"), b"", &[]);
         tombstone.value = None;
-        let (meta, image) = open(&tombstone, LIMITS);
+        tombstone.value_bytes = 0;
+        let (meta, image) = open(&tombstone, &rules());
         assert_eq!(meta.size_bytes, 0);
         assert_eq!(image.unwrap_err().reason, Reason::EnvelopeError);
     }
@@ -294,7 +393,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(key: Vec<u8>, value: Vec<u8>, stamp: Vec<u8>, seq: Vec<u8>) {
             let headers: &[(&str, &[u8])] = &[("capture_ts_ns", &stamp), ("frame_seq", &seq), ("source_id", &key)];
-            let (meta, _) = open(&record(Some(&key), &value, headers), LIMITS);
+            let (meta, _) = open(&record(Some(&key), &value, headers), &rules());
             proptest::prop_assert!(meta.capture_ts <= Micros::MAX && meta.capture_ts >= Micros(0));
         }
     }

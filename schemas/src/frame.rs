@@ -92,11 +92,13 @@ impl fmt::Display for MessageKey {
 /// Which clock the event time came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TsOrigin {
-    /// The `capture_ts_ns` header.
+    /// The producer's `capture_ts_ns`, in a header or in the body.
     Header,
+    /// CloudEvents' `ce_time`.
+    CloudEvent,
     /// The Kafka record's timestamp.
     Record,
-    /// The producer's stamp lay too far ahead of the record's time and was clamped to it.
+    /// The producer's stamp lay too far ahead and was not believed.
     Clamped,
 }
 
@@ -106,6 +108,7 @@ impl TsOrigin {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Header => "header",
+            Self::CloudEvent => "cloudevent",
             Self::Record => "record",
             Self::Clamped => "clamped",
         }
@@ -144,13 +147,40 @@ pub struct FrameMeta {
     pub size_bytes: u64,
 }
 
-/// One encoded image with its metadata.
-#[derive(Clone, Debug)]
-pub struct Frame {
-    /// What is known without decoding.
-    pub meta: FrameMeta,
+/// A message's picture, as far as its envelope tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Picture {
     /// The encoded image.
-    pub image: Bytes,
+    Encoded(Bytes),
+    /// The encoded image in base64, not yet looked at: standard or URL-safe alphabet, padded or not.
+    Base64(Bytes),
+    /// It lies elsewhere: the message is its claim check.
+    At(Reference),
+}
+
+impl Picture {
+    /// The bytes that it holds in memory.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::Encoded(bytes) | Self::Base64(bytes) => bytes.len(),
+            Self::At(reference) => reference.uri.len(),
+        }
+    }
+}
+
+/// Where a picture lies, and what it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// The URI as the producer wrote it: hostile text of at most [`Reference::MAX_BYTES`] bytes.
+    pub uri: String,
+    /// SHA-256 of the encoded image, where the producer tells it.
+    pub sha256: Option<[u8; 32]>,
+}
+
+impl Reference {
+    /// The longest URI that is accepted, in bytes.
+    pub const MAX_BYTES: usize = 2_048;
 }
 
 /// Why a message has no detections: the `status` of its row, other than `ok`.
@@ -164,16 +194,43 @@ pub enum Reason {
     Unsupported,
     /// More bytes or pixels than configured.
     TooLarge,
+    /// The picture's URI could not be read, also when it was tried again, or did not hold what the message says.
+    FetchError,
+    /// The picture's URI is none that may be read (`fetch.allow`).
+    FetchRefused,
+    /// Nothing lies at the picture's URI any more (404, 410).
+    Expired,
     /// The detector failed on this frame.
     DetectorError,
     /// A bug: a worker panicked on this frame.
     InternalError,
+    /// Left out by the load policy `sample`.
+    SampledOut,
+    /// Left out by the load policy `skip_stale`: too old when its turn came.
+    Stale,
 }
 
 impl Reason {
     /// Every reason, for metrics that start at zero.
-    pub const ALL: [Self; 6] =
-        [Self::DecodeError, Self::EnvelopeError, Self::Unsupported, Self::TooLarge, Self::DetectorError, Self::InternalError];
+    pub const ALL: [Self; 11] = [
+        Self::DecodeError,
+        Self::EnvelopeError,
+        Self::Unsupported,
+        Self::TooLarge,
+        Self::FetchError,
+        Self::FetchRefused,
+        Self::Expired,
+        Self::DetectorError,
+        Self::InternalError,
+        Self::SampledOut,
+        Self::Stale,
+    ];
+
+    /// Whether a load policy left the frame out: it is not at fault, and no dead letter.
+    #[must_use]
+    pub fn is_skip(self) -> bool {
+        matches!(self, Self::SampledOut | Self::Stale)
+    }
 
     /// The name in the `status` column and in metric labels.
     #[must_use]
@@ -183,8 +240,13 @@ impl Reason {
             Self::EnvelopeError => "envelope_error",
             Self::Unsupported => "unsupported",
             Self::TooLarge => "too_large",
+            Self::FetchError => "fetch_error",
+            Self::FetchRefused => "fetch_refused",
+            Self::Expired => "expired",
             Self::DetectorError => "detector_error",
             Self::InternalError => "internal_error",
+            Self::SampledOut => "sampled_out",
+            Self::Stale => "stale",
         }
     }
 }

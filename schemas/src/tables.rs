@@ -60,6 +60,8 @@ impl Table {
 pub struct Timings {
     /// From being consumed to being taken up by a worker.
     pub queue_ms: Option<f32>,
+    /// Fetching the picture from its URI, all attempts.
+    pub fetch_ms: Option<f32>,
     /// Decoding.
     pub decode_ms: Option<f32>,
     /// Pre-processing, inference and post-processing.
@@ -144,7 +146,7 @@ pub fn frames_batch(rows: &[FrameRow]) -> RecordBatch {
         .f32("score_threshold", |r| r.detector.score_threshold)
         .f32("nms_iou", |r| r.detector.nms_iou)
         .opt_f32("queue_ms", |r| r.timings.queue_ms)
-        .opt_f32("fetch_ms", |_| None)
+        .opt_f32("fetch_ms", |r| r.timings.fetch_ms)
         .opt_f32("decode_ms", |r| r.timings.decode_ms)
         .opt_f32("detect_ms", |r| r.timings.detect_ms)
         .f64("e2e_ms", |r| r.e2e_ms)

@@ -24,6 +24,21 @@ pub struct WindowSettings {
     pub max_out_of_orderness: Duration,
     /// How long a source must be silent, with its partition caught up, for its windows to close.
     pub idle_timeout: Duration,
+    /// What becomes of a frame whose window is closed.
+    pub late: Late,
+}
+
+/// What becomes of a frame that comes after its window was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// It is counted as late, and otherwise left out.
+    Drop,
+    /// The window is emitted again, with the frame and the next revision, while the source's watermark is no further than `grace`
+    /// beyond the window's end.
+    Revise {
+        /// In event time.
+        grace: Duration,
+    },
 }
 
 /// Sources that a partition remembers at most: with more (a random key per message, say) the stalest are closed and forgotten.

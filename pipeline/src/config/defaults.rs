@@ -4,10 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use facestream_schemas::Size;
+use facestream_schemas::envelope::{Format, TimeUnit};
 
 use super::{
-    ByteSize, Config, Count, Detector, Envelope, GroupProtocol, Http, Journal, Kafka, Log, LogFormat, OnGap, Parquet, Run,
-    Settings, Start, Store, Windows, Workers,
+    ByteSize, Config, Count, DeadLetters, Detector, Envelope, EventFormat, Events, Fetch, GroupProtocol, Http, Journal, Kafka,
+    Late, Load, Log, LogFormat, OnGap, Parquet, Policy, Run, Settings, Start, Store, What, Windows, Workers,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -41,8 +42,31 @@ impl Default for Config {
                 max_out_of_orderness: Duration::from_secs(2),
                 max_skew: Duration::from_hours(1),
                 idle_timeout: Duration::from_secs(30),
+                late: Late::Drop,
+                grace: Duration::from_mins(10),
+                topic: String::new(),
             },
-            envelope: Envelope { max_bytes: ByteSize(16 * MIB), max_pixels: 100_000_000 },
+            envelope: Envelope {
+                format: Format::Auto,
+                capture_ts_unit: TimeUnit::Ns,
+                max_bytes: ByteSize(16 * MIB),
+                max_pixels: 100_000_000,
+                pointers: Settings::default(),
+                headers: Settings::default(),
+            },
+            fetch: Fetch {
+                allow: Vec::new(),
+                private: Vec::new(),
+                max_bytes: ByteSize(16 * MIB),
+                timeout: Duration::from_secs(10),
+                attempts: 4,
+                concurrency: 16,
+                options: Settings::default(),
+            },
+            events: Events { topic: String::new(), format: EventFormat::Json, what: What::Frames },
+            dead_letters: DeadLetters { topic: String::new(), max_attempts: 5, max_bytes: ByteSize(896 * 1024) },
+            load: Load { policy: Policy::KeepAll, fps: 0.0, max_age: Duration::from_secs(10) },
+            topics: Settings::default(),
             http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)) },
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
         }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use facestream_schemas::envelope::Field;
 use object_store::aws::AmazonS3ConfigKey;
 use object_store::azure::AzureConfigKey;
 use object_store::gcp::GoogleConfigKey;
@@ -13,7 +14,7 @@ use url::Url;
 
 use super::owned::{why_owned, why_the_brokers};
 use super::source::Needs;
-use super::{ByteSize, Config, Kafka, Store};
+use super::{ByteSize, Config, Envelope, Kafka, Load, Policy, Store};
 
 /// librdkafka's queue of fetched messages (`queued.max.messages.kbytes`), part of the budget `workers.in_flight`.
 const KAFKA_QUEUE: ByteSize = ByteSize(16 << 20);
@@ -26,6 +27,7 @@ pub(super) fn broken(config: &Config, needs: Needs) -> Vec<(String, String)> {
     let mut broken = Vec::new();
     kafka(&config.kafka, needs, &mut broken);
     store(&config.store, needs, &mut broken);
+    edges(config, &mut broken);
     for (key, holds, text) in ranges(config) {
         if !holds {
             broken.push((key.to_owned(), text));
@@ -35,7 +37,9 @@ pub(super) fn broken(config: &Config, needs: Needs) -> Vec<(String, String)> {
 }
 
 fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
-    let least_in_flight = ByteSize(KAFKA_QUEUE.0 + 2 * c.envelope.max_bytes.0.min(LARGEST_MESSAGE.0));
+    let topics = c.kafka.topics.iter().map(|topic| c.envelope_of(topic).max_bytes.0);
+    let largest = topics.chain([c.envelope.max_bytes.0, c.fetch.max_bytes.0]).max().unwrap_or_default();
+    let least_in_flight = ByteSize(KAFKA_QUEUE.0 + 2 * largest.min(LARGEST_MESSAGE.0));
     let side = |pixels: u32| (32..=4096).contains(&pixels) && pixels.is_multiple_of(32);
     let above_zero = |duration: Duration| (!duration.is_zero(), "has to be longer than 0s".to_owned());
     let share = |number: f32| ((0.0..=1.0).contains(&number), format!("{number} is not between 0 and 1"));
@@ -60,7 +64,7 @@ fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
             (
                 c.workers.in_flight >= least_in_flight,
                 format!(
-                    "has to be at least {least_in_flight}: librdkafka's queue of {KAFKA_QUEUE} and two frames of envelope.max_bytes"
+                    "has to be at least {least_in_flight}: librdkafka's queue of {KAFKA_QUEUE} and two frames of envelope.max_bytes or fetch.max_bytes"
                 ),
             ),
         ),
@@ -78,14 +82,15 @@ fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
             ),
         ),
         ("windows.idle_timeout", above_zero(c.windows.idle_timeout)),
+        ("windows.grace", above_zero(c.windows.grace)),
+        ("fetch.timeout", above_zero(c.fetch.timeout)),
+        ("fetch.attempts", ((1..=100).contains(&c.fetch.attempts), "has to be from 1 to 100".to_owned())),
+        ("fetch.concurrency", ((1..=1_000).contains(&c.fetch.concurrency), "has to be from 1 to 1000".to_owned())),
         (
-            "envelope.max_bytes",
-            (
-                (ByteSize(1)..=LARGEST_MESSAGE).contains(&c.envelope.max_bytes),
-                format!("has to be from 1B to {LARGEST_MESSAGE}: larger ones do not come through Kafka's client"),
-            ),
+            "fetch.max_bytes",
+            ((ByteSize(1)..=LARGEST_MESSAGE).contains(&c.fetch.max_bytes), format!("has to be from 1B to {LARGEST_MESSAGE}")),
         ),
-        ("envelope.max_pixels", (c.envelope.max_pixels > 0, "has to be more than 0".to_owned())),
+        ("dead_letters.max_attempts", (c.dead_letters.max_attempts > 0, "has to be at least 1".to_owned())),
         (
             "log.level",
             (
@@ -98,6 +103,85 @@ fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
         ),
     ];
     checks.into_iter().map(|(key, (holds, text))| (key, holds, text)).collect()
+}
+
+/// What comes in beside Kafka's own settings, and what goes out beside the store's.
+fn edges(config: &Config, broken: &mut Vec<(String, String)>) {
+    let mut mistake = |key: &str, text: String| broken.push((key.to_owned(), text));
+    let outputs = [
+        ("events.topic", &config.events.topic),
+        ("windows.topic", &config.windows.topic),
+        ("dead_letters.topic", &config.dead_letters.topic),
+    ];
+    for (key, topic) in outputs.iter().filter(|(_, topic)| !topic.is_empty()) {
+        if let Some(text) = topic_mistake(topic) {
+            mistake(key, text);
+        }
+        if config.kafka.topics.contains(topic) {
+            mistake(key, format!("{topic:?} is one of kafka.topics: the pipeline would read what it writes"));
+        }
+        if outputs.iter().any(|(other, same)| other != key && same == topic) {
+            mistake(key, format!("{topic:?} is given to more than one output"));
+        }
+    }
+    for (key, text) in envelope(&config.envelope) {
+        mistake(&format!("envelope.{key}"), text);
+    }
+    if let Some((key, text)) = load(&config.load) {
+        mistake(&format!("load.{key}"), text);
+    }
+    for (key, text) in super::topics::mistakes(config) {
+        mistake(&format!("topics.{key}"), text);
+    }
+    for topic in config.kafka.topics.iter().filter(|topic| config.topics.keys().any(|key| key.starts_with(topic.as_str()))) {
+        for (key, text) in envelope(&config.envelope_of(topic)) {
+            mistake(&format!("topics.{topic}.envelope.{key}"), text);
+        }
+        if let Some((key, text)) = load(&config.load_of(topic)) {
+            mistake(&format!("topics.{topic}.load.{key}"), text);
+        }
+    }
+}
+
+fn envelope(envelope: &Envelope) -> Vec<(String, String)> {
+    let fields = || Field::ALL.map(Field::as_str).join(", ");
+    let is_field = |name: &str| Field::ALL.iter().any(|field| field.as_str() == name);
+    let pointers = envelope.pointers.iter().filter_map(|(name, pointer)| {
+        let text = match () {
+            () if !is_field(name) => format!("is no field; the fields are {}", fields()),
+            () if !pointer.starts_with('/') => {
+                format!("{pointer:?} is no JSON pointer: it begins with a slash, as in \"/camera/name\"")
+            }
+            () => return None,
+        };
+        Some((format!("pointers.{name}"), text))
+    });
+    let headers = envelope.headers.iter().filter_map(|(name, header)| {
+        let text = match () {
+            () if !is_field(name) || name == Field::Image.as_str() => {
+                format!("is no field that a header can hold; they are {}", fields().replace("image, ", ""))
+            }
+            () if header.is_empty() => "is empty: name a header".to_owned(),
+            () => return None,
+        };
+        Some((format!("headers.{name}"), text))
+    });
+    let size = (!(ByteSize(1)..=LARGEST_MESSAGE).contains(&envelope.max_bytes)).then(|| {
+        let text = format!("has to be from 1B to {LARGEST_MESSAGE}: larger ones do not come through Kafka's client");
+        ("max_bytes".to_owned(), text)
+    });
+    let pixels = (envelope.max_pixels == 0).then(|| ("max_pixels".to_owned(), "has to be more than 0".to_owned()));
+    pointers.chain(headers).chain(size).chain(pixels).collect()
+}
+
+fn load(load: &Load) -> Option<(&'static str, String)> {
+    match load.policy {
+        Policy::Sample if !(load.fps > 0.0 && load.fps <= 1e3) => {
+            Some(("fps", format!("{} is not between 0 and 1000: load.policy = \"sample\" needs a number of frames", load.fps)))
+        }
+        Policy::SkipStale if load.max_age.is_zero() => Some(("max_age", "has to be longer than 0s".to_owned())),
+        _ => None,
+    }
 }
 
 /// A lone word that is no level would be taken for the name of a crate, and silence everything else.

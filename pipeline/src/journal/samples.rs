@@ -9,7 +9,7 @@ use facestream_schemas::{
     Bbox, ClosedBy, Detection, DetectorIdentity, FrameMeta, Hour, MessageKey, Micros, Offset, Reason, Rejection, ScoreKind,
     SourceId, TsOrigin, WindowRow,
 };
-use facestream_stages::aggregate::{WindowSettings, WindowState, Windows};
+use facestream_stages::aggregate::{Late, WindowSettings, WindowState, Windows};
 use uuid::Uuid;
 
 use super::record::{FORMAT_VERSION, Header, Rows, Seq, Unsealed};
@@ -115,6 +115,7 @@ pub(crate) fn window_state(rows: &Rows) -> WindowState {
         length: Duration::from_mins(1),
         max_out_of_orderness: Duration::from_secs(2),
         idle_timeout: Duration::from_secs(30),
+        late: Late::Drop,
     };
     let now = Instant::now();
     let mut windows = Windows::new("cams".into(), 0, settings, WindowState::default(), now);

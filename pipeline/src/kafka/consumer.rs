@@ -12,9 +12,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use crossbeam_channel::Sender;
-use facestream_schemas::envelope::{self, Limits, Record};
-use facestream_schemas::{Offset, Partition};
+use facestream_schemas::envelope::{self, Record, Rules};
+use facestream_schemas::{Offset, Partition, Picture};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -75,8 +76,10 @@ pub struct Poller {
     pub jobs: Sender<Job>,
     /// Memory of frames in flight, without librdkafka's queue.
     pub in_flight: Budget,
-    /// What a message may be.
-    pub limits: Limits,
+    /// What messages look like, by topic.
+    pub rules: BTreeMap<Arc<str>, Arc<Rules>>,
+    /// The largest message of any topic, in bytes.
+    pub max_bytes: u64,
     /// Set when the run is to end.
     pub stop: CancellationToken,
     /// Set when the run ends because it has got to the end: then everything is finished, however long that takes.
@@ -175,7 +178,8 @@ impl Polling<'_> {
     fn take(&mut self, message: &BorrowedMessage<'_>) {
         let offset = Offset(message.offset());
         let Some((topic, ticket, care)) = self.assignment.ticket(message.topic(), message.partition(), offset) else { return };
-        let value = message.payload();
+        let Some(rules) = self.poller.rules.get(&topic) else { return };
+        let (value, consumed_ts) = (message.payload(), now());
         let headers = message
             .headers()
             .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect());
@@ -184,15 +188,17 @@ impl Polling<'_> {
             partition: message.partition(),
             offset,
             key: message.key(),
-            value,
+            value_bytes: value.map_or(0, <[u8]>::len) as u64,
+            value: value.filter(|value| value.len() as u64 <= rules.max_bytes).map(Bytes::copy_from_slice),
             headers: headers.unwrap_or_default(),
-            record_ts: message.timestamp().to_millis().map_or_else(now, facestream_schemas::Micros::from_millis),
+            record_ts: message.timestamp().to_millis().map_or(consumed_ts, facestream_schemas::Micros::from_millis),
+            consumed_ts,
         };
-        let (meta, image) = envelope::open(&record, self.poller.limits);
+        let (meta, picture) = envelope::open(&record, rules);
         let metrics = &self.assignment.lanes.metrics;
         metrics.records.inc();
         metrics.record_bytes.inc_by(meta.size_bytes);
-        let frame = Unsent { meta, image, ticket };
+        let frame = Unsent { meta, picture, ticket };
         match care {
             Care::None => self.send(frame),
             Care::Alone => self.alone.push_back(Alone::Waiting(frame)),
@@ -201,17 +207,17 @@ impl Polling<'_> {
     }
 
     /// To the workers. Their channel holds all that the budget allows.
-    fn send(&self, Unsent { meta, image, ticket }: Unsent) {
+    fn send(&self, Unsent { meta, picture, ticket }: Unsent) {
         self.assignment.lanes.metrics.queued_frames.inc();
-        let permit = self.poller.in_flight.take(image.as_ref().map_or(0, bytes::Bytes::len).max(self.frame_bytes));
+        let permit = self.poller.in_flight.take(picture.as_ref().map_or(0, Picture::memory).max(self.frame_bytes));
         // Fails only when all workers are gone; the message then has no row and is the next run's.
-        let _ = self.poller.jobs.send(Job { meta, image, ticket, permit, polled: Instant::now() });
+        let _ = self.poller.jobs.send(Job { meta, picture, ticket, permit, polled: Instant::now() });
     }
 
     /// Waits for room for the largest message in both budgets, a second at most. Pauses when that lasts.
     fn wait_for_room(&mut self) -> bool {
         let started = Instant::now();
-        let largest = usize::try_from(self.poller.limits.max_bytes).unwrap_or(usize::MAX);
+        let largest = usize::try_from(self.poller.max_bytes).unwrap_or(usize::MAX);
         let longest = if self.paused { Duration::ZERO } else { ROOM };
         let pending_rows = &self.assignment.lanes.pending_rows;
         let budgets = [("in_flight", &self.poller.in_flight, largest), ("pending_rows", pending_rows, pending_rows.limit() / 4)];

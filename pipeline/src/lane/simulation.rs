@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use facestream_schemas::{Offset, Partition};
-use facestream_stages::aggregate::WindowSettings;
+use facestream_stages::aggregate::{Late, WindowSettings};
 use prometheus::IntGauge;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -67,6 +67,7 @@ fn windows() -> WindowSettings {
         length: Duration::from_mins(1),
         max_out_of_orderness: Duration::from_secs(5),
         idle_timeout: Duration::from_hours(1_000),
+        late: Late::Drop,
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) fn lanes(store: &Store) -> Lanes {
             length: Duration::from_mins(1),
             max_out_of_orderness: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(30),
+            late: facestream_stages::aggregate::Late::Drop,
         },
         rolling: Rolling { append_every: Duration::ZERO, roll_bytes: u64::MAX, roll_every: Duration::from_hours(1) },
         retention: Duration::from_hours(24),

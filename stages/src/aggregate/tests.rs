@@ -15,6 +15,7 @@ const SETTINGS: WindowSettings = WindowSettings {
     length: Duration::from_secs(10),
     max_out_of_orderness: Duration::from_secs(2),
     idle_timeout: Duration::from_secs(30),
+    late: Late::Drop,
 };
 
 fn frame(source: &str, second: i64, faces: Option<usize>) -> FrameRow {

@@ -6,8 +6,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use facestream_schemas::{FrameMeta, Reason, Rejection};
+use facestream_schemas::{FrameMeta, Picture, Reason, Rejection};
 use tokio::sync::oneshot;
 
 use super::Polling;
@@ -16,7 +15,7 @@ use crate::lane::Ticket;
 /// A frame that is not with the workers yet.
 pub(super) struct Unsent {
     pub(super) meta: FrameMeta,
-    pub(super) image: Result<Bytes, Rejection>,
+    pub(super) picture: Result<Picture, Rejection>,
     pub(super) ticket: Ticket,
 }
 
@@ -25,7 +24,7 @@ impl Unsent {
     pub(super) fn condemned(self) -> Self {
         tracing::error!(message = %self.meta.key, "the process died working on this frame, more than once: rejected as internal_error");
         let why = "the process died working on this frame alone, more than once";
-        Self { image: Err(Rejection::new(Reason::InternalError, why)), ..self }
+        Self { picture: Err(Rejection::new(Reason::InternalError, why)), ..self }
     }
 }
 
