@@ -9,6 +9,7 @@ mod assignment;
 mod brokers;
 pub mod client;
 pub mod consumer;
+pub mod outbox;
 mod rebalance;
 mod resume;
 #[allow(unsafe_code, reason = "DescribeTopics is only in librdkafka's C interface")]

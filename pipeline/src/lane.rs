@@ -2,12 +2,14 @@
 //!
 //! In: rows from the workers, by number; positions and the order to leave from the poll thread. Out: appends to the
 //! partition's journal, seals, and what may be committed ([`Board`]). The lane does not stop for the store: while one append is in
-//! flight, rows for the next are collected. Invariant: rows leave memory once they are appended, in offset order, and nothing
-//! is appended before the takeover is won or while files are being published.
+//! flight, rows for the next are collected. Invariant: rows leave memory once they are appended, in offset order; nothing is
+//! appended before the takeover is won, while files are being published, or before what it has to tell others is acknowledged.
 
 mod board;
 mod collect;
 mod due;
+mod handle;
+mod outbox;
 mod recent;
 #[cfg(test)]
 mod simulation;
@@ -19,31 +21,36 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use facestream_schemas::tables::FrameRow;
+use facestream_schemas::event::EventFormat;
 use facestream_schemas::{Offset, Partition};
 use facestream_stages::aggregate::{WindowSettings, Windows};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 pub use crate::journal::record::{Jump, Why};
 pub use crate::journal::{Caution, JournalError, Opened};
 pub use board::{Board, Ended, Progress};
 pub use due::Rolling;
+pub use handle::{LaneHandle, Leave, Position, Ticket};
+pub use outbox::{Outbox, Outgoing, Output};
 pub use recent::Recent;
 
-use crate::budget::{Budget, Permit};
+use crate::budget::Budget;
+
 use crate::clock::now;
 use crate::journal::log::Log;
+use crate::journal::mutation::{self, Mutation};
 use crate::journal::publish::Publisher;
 use crate::journal::{Journal, Note, Writer};
 use crate::metrics::Metrics;
 use crate::store::Store;
 use collect::Collected;
 use due::{Action, SealReason, Situation, due};
+use handle::{Finished, Order};
+use outbox::Sends;
 
 /// Rows on their way to one lane.
 const INBOX: usize = 1_024;
@@ -73,6 +80,10 @@ pub struct Lanes {
     pub takeovers: Takeovers,
     /// Memory of rows that are not yet appended.
     pub pending_rows: Budget,
+    /// Where events, windows and dead letters go.
+    pub outbox: Option<Arc<dyn Outbox>>,
+    /// How windows are written that go to their topic; `None` where they do not.
+    pub windows_as: Option<EventFormat>,
     /// Where lanes report to the poll thread.
     pub board: Board,
     /// Where work is counted.
@@ -105,7 +116,8 @@ impl Lanes {
             shared: self.clone(),
             id,
             partition: partition.clone(),
-            collected: Collected::new(windows, start, until, self.pending_rows.clone()),
+            collected: Collected::new(windows, self.windows_as, start, until, self.pending_rows.clone()),
+            sends: Sends::default(),
             last_append: now,
             eager: opened.caution().eager,
             naming: None,
@@ -169,125 +181,13 @@ impl Resume {
     }
 }
 
-/// The poll thread's end of a lane. Dropping it drops the lane: what it has not appended is forgotten.
-#[derive(Debug)]
-pub struct LaneHandle {
-    /// Which lane of the process this is: a partition can have several, one after the other.
-    pub id: u64,
-    rows: mpsc::Sender<Finished>,
-    orders: mpsc::Sender<Order>,
-    task: JoinHandle<()>,
-}
-
-impl LaneHandle {
-    /// Binds a message to this lane as its `number`-th.
-    #[must_use]
-    pub fn ticket(&self, number: u64) -> Ticket {
-        Ticket { number, lane: self.rows.clone() }
-    }
-
-    /// Tells the lane how far Kafka's consumer is. Skipped while the lane is busy: there will be another.
-    pub fn tell(&self, position: Position) {
-        let _ = self.orders.try_send(Order::Position(position));
-    }
-
-    /// Asks the lane to append what is left and end. The receiver gets the journal's end, or an error if the lane ended otherwise.
-    #[must_use]
-    pub fn leave(&self, leave: Leave) -> oneshot::Receiver<Offset> {
-        let (done, receiver) = oneshot::channel();
-        self.order(Order::Leave(leave, done));
-        receiver
-    }
-
-    /// Asks the lane to name a frame by a record, before it is worked on alone. The receiver gets word once that is durable.
-    #[must_use]
-    pub fn name(&self, suspect: Offset) -> oneshot::Receiver<()> {
-        let (done, receiver) = oneshot::channel();
-        self.order(Order::Name(suspect, done));
-        receiver
-    }
-
-    /// A full channel only holds positions; a lane that is gone drops the order, which whoever waits for it sees.
-    fn order(&self, order: Order) {
-        if let Err(mpsc::error::TrySendError::Full(order)) = self.orders.try_send(order) {
-            let _ = self.orders.blocking_send(order);
-        }
-    }
-
-    /// Whether the message was bound to this very lane.
-    #[must_use]
-    pub fn has_bound(&self, ticket: &Ticket) -> bool {
-        self.rows.same_channel(&ticket.lane)
-    }
-}
-
-impl Drop for LaneHandle {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// A message's way back to its lane.
-#[derive(Clone, Debug)]
-pub struct Ticket {
-    number: u64,
-    lane: mpsc::Sender<Finished>,
-}
-
-/// A message that is through the workers, with its share of the budget for frames in flight until the lane has taken it in.
-#[derive(Debug)]
-struct Finished {
-    number: u64,
-    row: FrameRow,
-    _permit: Permit,
-}
-
-impl Ticket {
-    /// Hands in the message's row. Results for a lane that was dropped go nowhere.
-    pub fn finish(self, row: FrameRow, permit: Permit) {
-        let _ = self.lane.blocking_send(Finished { number: self.number, row, _permit: permit });
-    }
-}
-
-/// How far Kafka's consumer is in a partition.
-#[derive(Clone, Copy, Debug)]
-pub struct Position {
-    /// How many messages have been bound to the lane so far.
-    pub bound: u64,
-    /// The offset that the consumer reads next: beyond the last message where transactions or compaction left gaps.
-    pub offset: Offset,
-    /// One past the last offset that can be read, where it is known.
-    pub high: Option<Offset>,
-}
-
-/// How a lane is to end.
-#[derive(Clone, Copy, Debug)]
-pub struct Leave {
-    /// Wait until this many messages are through; 0 takes what is complete now.
-    pub wait_for: u64,
-    /// Seal what is not sealed, and publish it.
-    pub seal: bool,
-    /// Close open windows as idle.
-    pub close_windows: bool,
-}
-
-impl Leave {
-    /// With what is complete now.
-    pub const NOW: Self = Self { wait_for: 0, seal: false, close_windows: false };
-}
-
-#[derive(Debug)]
-enum Order {
-    Position(Position),
-    Leave(Leave, oneshot::Sender<Offset>),
-    Name(Offset, oneshot::Sender<()>),
-}
-
 struct Lane {
     shared: Lanes,
     id: u64,
     partition: Partition,
     collected: Collected,
+    /// What was sent since the last append began and is not yet acknowledged.
+    sends: Sends,
     last_append: Instant,
     eager: bool,
     /// The frame to be named by a record, and who waits for that.
@@ -320,6 +220,7 @@ impl Lane {
                 written = &mut writing, if journal.is_none() => journal = Some(self.written(written?)),
                 Some(order) = self.control.recv() => self.obey(order),
                 Some(finished) = self.inbox.recv(), if self.accepts() => self.collect(finished),
+                () = self.sends.next(), if !self.sends.is_empty() => {}
                 _ = tick.tick() => {}
             }
             let Some(idle) = journal.take() else { continue };
@@ -343,16 +244,26 @@ impl Lane {
             Order::Position(position) => {
                 let closed = self.collected.advance(position, Instant::now().into_std());
                 self.count_windows(closed);
+                self.send();
                 self.report_lag(position);
             }
         }
     }
 
     fn collect(&mut self, finished: Finished) {
-        let added = self.collected.insert(finished.number, finished.row, Instant::now().into_std());
+        let added = self.collected.insert(finished.number, finished.row, finished.outgoing, Instant::now().into_std());
+        self.send();
         self.shared.metrics.late_frames.inc_by(added.late);
         self.count_windows(added.closed);
         self.shared.board.collected(self.id, &self.partition, self.collected.end());
+    }
+
+    /// Sends what the collected rows have to say to others, in their order.
+    fn send(&mut self) {
+        let outgoing = self.collected.take_outgoing();
+        if let Some(outbox) = &self.shared.outbox {
+            self.sends.extend(outgoing, outbox.as_ref());
+        }
     }
 
     fn count_windows(&self, closed: collect::Closed) {
@@ -410,15 +321,24 @@ impl Lane {
         )
     }
 
-    /// Appends what is collected, reports it for the commit, and publishes if it is a seal.
+    /// Waits until all that was sent is acknowledged, appends what is collected, reports it for the commit, and publishes if it
+    /// is a seal.
     fn write(&mut self, mut journal: Journal, action: Action) -> Writing {
         let (batch, permit) = self.collected.take(action.seal.is_some(), action.note);
+        self.send();
+        let sends = std::mem::take(&mut self.sends);
         self.last_append = Instant::now();
         let (shared, id, partition) = (self.shared.clone(), self.id, self.partition.clone());
         async move {
             let captured: Vec<_> = batch.rows.frames.iter().map(|row| row.meta.capture_ts).collect();
             let metrics = &shared.metrics;
-            journal.append(batch).await?;
+            if mutation::is(Mutation::DeadLetterAfterAppend) {
+                journal.append(batch).await?;
+                sends.acknowledged().await;
+            } else {
+                sends.acknowledged().await;
+                journal.append(batch).await?;
+            }
             drop(permit);
             shared.board.appended(id, &partition, journal.head().end_offset, !captured.is_empty());
             let now = now();

@@ -16,6 +16,7 @@ pub mod budget;
 pub mod clock;
 pub mod config;
 pub mod failpoint;
+pub mod fetch;
 pub mod logging;
 pub mod metrics;
 pub mod models;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 use facestream_schemas::DetectorIdentity;
 use facestream_schemas::envelope::{Field, Rules};
+use facestream_schemas::event::EventSettings;
 use facestream_stages::aggregate::{Late, WindowSettings};
 use facestream_stages::{decode, detect};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -25,18 +26,20 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::budget::Budget;
-use crate::config::{self, Config};
+use crate::config::{self, ByteSize, Config};
+use crate::fetch::{FetchSetupError, Fetcher};
 use crate::http::{self, Sight};
 use crate::journal::Writer;
 use crate::journal::publish::Publisher;
 use crate::kafka::client::{self, QUEUE_KIB};
-use crate::kafka::consumer::{PollError, Poller, most_frames};
+use crate::kafka::consumer::{Intake, PollError, Poller, most_frames};
+use crate::kafka::outbox::KafkaOutbox;
 use crate::kafka::{Ends, ends};
-use crate::lane::{Board, Lanes, Rolling, Takeovers};
+use crate::lane::{Board, Lanes, Outbox, Rolling, Takeovers};
 use crate::metrics::Metrics;
 use crate::models::{Folders, ModelsError};
 use crate::store::{ProbeError, Store, StoreError, probe_create_only};
-use crate::workers::{self, Blueprint, Job, Parts};
+use crate::workers::{self, Blueprint, Job, Outputs, Parts};
 
 /// Why a run could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +49,8 @@ pub enum TopologyError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    #[error(transparent)]
+    Fetch(#[from] FetchSetupError),
     #[error(transparent)]
     Models(#[from] ModelsError),
     #[error("cannot set up the detector: {0:#}")]
@@ -104,7 +109,10 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
     let workers = spawn_workers(parts, &blueprint, &jobs)?;
     drop(jobs);
 
-    // Lanes: order, windows, rows; each appends to its partition's journal and publishes its seals.
+    // Pictures that lie elsewhere are fetched on their way to the workers.
+    let fetcher = Fetcher::new(&config.fetch, &config.store, in_flight.clone(), metrics.clone(), Handle::current())?;
+
+    // Lanes: order, windows, rows; each tells others what it has to tell, then appends to its partition's journal and publishes its seals.
     let lanes = Lanes {
         runtime: Handle::current(),
         store,
@@ -115,6 +123,8 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
         retention: config.journal.retention,
         takeovers: Takeovers::default(),
         pending_rows,
+        outbox: outbox(config, &metrics)?,
+        windows_as: (!config.windows.topic.is_empty()).then_some(config.events.format),
         board: board.clone(),
         metrics: metrics.clone(),
     };
@@ -125,15 +135,16 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
     // The poll thread: takes messages while there is room and binds each to its lane; drains when it is asked to stop.
     let poller = Poller {
         client,
-        topics: config.kafka.topics.clone(),
+        topics: config.kafka.topics.iter().map(|topic| (topic.as_str().into(), intake(config, topic))).collect(),
         start: config.kafka.start,
         on_gap: config.kafka.on_gap,
         until: until.offsets,
         lanes,
-        jobs: to_workers,
+        jobs: Arc::new(to_workers),
         in_flight,
-        rules: config.kafka.topics.iter().map(|topic| (topic.as_str().into(), Arc::new(rules(config, topic)))).collect(),
-        max_bytes: config.envelope.max_bytes.bytes(),
+        max_bytes: largest(config),
+        fetcher,
+        keeps_originals: !config.dead_letters.topic.is_empty(),
         stop: stop.clone(),
         at_end,
         drain_timeout: config.run.drain_timeout,
@@ -171,6 +182,11 @@ fn blueprint(config: &Config, run_id: &Arc<str>, metrics: &Metrics) -> Result<Bl
         },
         limits: decode::Limits { max_pixels: config.envelope.max_pixels },
         max_skew: config.windows.max_skew,
+        outputs: Outputs {
+            events: (!config.events.topic.is_empty())
+                .then_some(EventSettings { format: config.events.format, what: config.events.what }),
+            dead_letters: (!config.dead_letters.topic.is_empty()).then_some(config.dead_letters.max_bytes.bytes()),
+        },
         run_id: Arc::clone(run_id),
         metrics: metrics.clone(),
     })
@@ -209,20 +225,37 @@ fn windows(config: &Config) -> WindowSettings {
     }
 }
 
-/// What messages of a topic look like.
-fn rules(config: &Config, topic: &str) -> Rules {
+/// How a topic is read.
+fn intake(config: &Config, topic: &str) -> Intake {
     let envelope = config.envelope_of(topic);
     let named = |names: &config::Settings| {
         Field::ALL.iter().filter_map(|field| Some((*field, names.get(field.as_str())?.clone()))).collect()
     };
-    Rules {
+    let rules = Rules {
         format: envelope.format,
         pointers: named(&envelope.pointers),
         headers: named(&envelope.headers),
         capture_ts_unit: envelope.capture_ts_unit,
         max_bytes: envelope.max_bytes.bytes(),
         max_skew: config.windows.max_skew,
+    };
+    Intake { rules, load: config.load_of(topic) }
+}
+
+/// The largest picture that may come, in bytes.
+fn largest(config: &Config) -> u64 {
+    let topics = config.kafka.topics.iter().map(|topic| config.envelope_of(topic).max_bytes);
+    let fetched = (!config.fetch.allow.is_empty()).then_some(config.fetch.max_bytes);
+    topics.chain(fetched).max().map_or(0, ByteSize::bytes)
+}
+
+/// Where events, windows and dead letters go.
+fn outbox(config: &Config, metrics: &Metrics) -> Result<Option<Arc<dyn Outbox>>, TopologyError> {
+    if config.dead_letters.topic.is_empty() {
+        tracing::info!("dead_letters.topic is not set: of a message that fails, its row in the table frames is all there is");
     }
+    let outbox = KafkaOutbox::new(config, metrics.clone())?;
+    Ok(outbox.map(|outbox| Arc::new(outbox) as Arc<dyn Outbox>))
 }
 
 fn rolling(config: &Config) -> Rolling {

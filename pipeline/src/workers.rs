@@ -9,10 +9,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
+use facestream_schemas::dead_letter::{self, Original};
+use facestream_schemas::envelope::{ImageFormat, sniff};
+use facestream_schemas::event::{self, EventSettings};
 use facestream_schemas::tables::{FrameRow, Timings, folder};
 use facestream_schemas::{Detection, DetectorIdentity, FrameMeta, Picture, Reason, Rejection, Size};
 use facestream_stages::decode::{Decode, Limits};
@@ -21,7 +25,7 @@ use facestream_stages::detect::{self, Detector, Settings};
 use crate::budget::Permit;
 use crate::clock::now;
 use crate::failpoint;
-use crate::lane::Ticket;
+use crate::lane::{Outgoing, Output, Ticket};
 use crate::metrics::Metrics;
 
 /// A message on its way through a worker.
@@ -37,6 +41,24 @@ pub struct Job {
     pub permit: Permit,
     /// When it was polled.
     pub polled: Instant,
+    /// How long fetching its picture took, where that lay elsewhere.
+    pub fetch: Option<Duration>,
+    /// Older than this it is not looked at: the load policy `skip_stale`.
+    pub max_age: Option<Duration>,
+    /// The message as it came, where it may become a dead letter.
+    pub original: Option<Box<Original>>,
+}
+
+impl Job {
+    /// Whether it is too old to be looked at.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.max_age.is_some_and(|max_age| age_s(&self.meta) > max_age.as_secs_f64())
+    }
+}
+
+fn age_s(meta: &FrameMeta) -> f64 {
+    now().millis_since(meta.capture_ts) / 1e3
 }
 
 /// Everything that a worker is built from.
@@ -50,10 +72,21 @@ pub struct Blueprint {
     pub limits: Limits,
     /// How far from the record's time a row's folder may lie.
     pub max_skew: Duration,
+    /// What others are told of.
+    pub outputs: Outputs,
     /// This run of the process.
     pub run_id: Arc<str>,
     /// Where work is counted.
     pub metrics: Metrics,
+}
+
+/// What others are told of, besides rows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outputs {
+    /// Events, if there is a topic for them.
+    pub events: Option<EventSettings>,
+    /// The largest value in a dead letter, in bytes, if there is a topic for them.
+    pub dead_letters: Option<u64>,
 }
 
 impl Blueprint {
@@ -112,19 +145,36 @@ impl Worker {
         let queue = job.polled.elapsed();
         metrics.stage_seconds.with_label_values(&["queue"]).observe(queue.as_secs_f64());
 
-        let Job { meta, picture, ticket, permit, .. } = job;
-        let mut seen = match picture.and_then(encoded) {
+        let Job { mut meta, picture, ticket, permit, fetch, max_age, original, .. } = job;
+        let picture = picture.and_then(|picture| timely(picture, &meta, max_age)).and_then(encoded);
+        let mut seen = match picture {
             Ok(image) => {
                 failpoint::hit_at(|| format!("frame:{}", meta.frame_id));
+                meta.content_type = sniff(&image).map(ImageFormat::media_type);
                 self.look_safely(&image, &meta)
             }
             Err(rejection) => Seen { image: None, outcome: Err(rejection), timings: Timings::default() },
         };
         seen.timings.queue_ms = Some(millis(queue));
+        seen.timings.fetch_ms = fetch.map(millis);
         let row = self.row(meta, seen);
         count(&metrics, &row);
+        let outgoing = self.outgoing(&row, original.as_deref());
         metrics.busy_workers.dec();
-        ticket.finish(row, permit);
+        ticket.finish(row, outgoing, permit);
+    }
+
+    /// What others are told of the frame.
+    fn outgoing(&self, row: &FrameRow, original: Option<&Original>) -> Vec<Outgoing> {
+        let Outputs { events, dead_letters } = self.blueprint.outputs;
+        let events = events.into_iter().flat_map(|settings| event::of_frame(row, settings));
+        let mut outgoing: Vec<_> = events.map(|message| Outgoing { to: Output::Events, message }).collect();
+        let failed = row.outcome.as_ref().err().map(|rejection| rejection.reason).filter(|reason| !reason.is_skip());
+        if let (Some(reason), Some(original), Some(max_bytes)) = (failed, original, dead_letters) {
+            let message = dead_letter::of(row, original, now(), max_bytes);
+            outgoing.push(Outgoing { to: Output::DeadLetters(reason), message });
+        }
+        outgoing
     }
 
     /// A panic is a bug of ours, not the end of the stream: the frame is rejected and the worker rebuilt from scratch.
@@ -180,15 +230,39 @@ impl Worker {
     }
 }
 
+/// The picture, unless it is too old now that its turn has come.
+fn timely(picture: Picture, meta: &FrameMeta, max_age: Option<Duration>) -> Result<Picture, Rejection> {
+    let age = age_s(meta);
+    match max_age.filter(|max_age| age > max_age.as_secs_f64()) {
+        Some(max_age) => {
+            let why = format_args!("captured {age:.1} s ago, load.max_age is {}", humantime::format_duration(max_age));
+            Err(Rejection::new(Reason::Stale, why))
+        }
+        None => Ok(picture),
+    }
+}
+
 /// The encoded image.
 fn encoded(picture: Picture) -> Result<Bytes, Rejection> {
     match picture {
         Picture::Encoded(image) => Ok(image),
-        Picture::Base64(text) => {
-            let image = STANDARD.decode(&text).map_err(|error| Rejection::new(Reason::EnvelopeError, error))?;
-            Ok(Bytes::from(image))
-        }
-        Picture::At(_) => Err(Rejection::new(Reason::FetchRefused, "fetch.allow is empty")),
+        Picture::Base64(text) => match base64(&text) {
+            Ok(image) if image.is_empty() => Err(Rejection::new(Reason::EnvelopeError, "image is empty")),
+            Ok(image) => Ok(Bytes::from(image)),
+            Err(error) => Err(Rejection::new(Reason::EnvelopeError, format_args!("image is no base64: {error}"))),
+        },
+        Picture::At(_) => Err(Rejection::new(Reason::InternalError, "the picture was not fetched")),
+    }
+}
+
+/// Standard or URL-safe alphabet, padded or not.
+fn base64(text: &[u8]) -> Result<Vec<u8>, base64::DecodeError> {
+    const EITHER: GeneralPurposeConfig = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, EITHER);
+    const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, EITHER);
+    match STANDARD.decode(text) {
+        Err(base64::DecodeError::InvalidByte(_, b'-' | b'_')) => URL_SAFE.decode(text),
+        decoded => decoded,
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod dead_letter;
 pub mod detection;
 pub mod envelope;
+pub mod event;
 pub mod frame;
 pub mod message;
 pub mod tables;

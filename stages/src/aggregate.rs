@@ -50,6 +50,13 @@ pub struct WindowState {
     sources: BTreeMap<SourceId, SourceState>,
 }
 
+impl WindowState {
+    /// Stand-in.
+    pub fn all_looked_at(&self) -> impl Iterator<Item = (SourceId, Micros)> + '_ {
+        std::iter::empty()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct SourceState {
     /// Highest event time seen.

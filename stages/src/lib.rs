@@ -11,3 +11,4 @@ pub mod encode;
 pub mod histogram;
 pub mod order;
 pub mod preprocess;
+pub mod sample;

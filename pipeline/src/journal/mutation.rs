@@ -27,6 +27,8 @@ pub(crate) enum Mutation {
     PositionIgnored,
     /// Old records are removed before the record that says that their rows are published.
     CollectBeforeEmptyRecord,
+    /// A message that failed is in the journal before its dead letter is acknowledged.
+    DeadLetterAfterAppend,
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use facestream_schemas::{MessageKey, Offset, Partition};
+use facestream_schemas::{FrameMeta, MessageKey, Offset, Partition};
+use facestream_stages::sample::Sampler;
 use futures::StreamExt;
 use rdkafka::TopicPartitionList;
 use rdkafka::error::KafkaError;
@@ -34,6 +35,8 @@ pub(super) struct Assignment {
     pub(super) on_gap: OnGap,
     /// Where a run until the end stops; empty for one without end.
     pub(super) until: BTreeMap<Partition, Offset>,
+    /// Frames a second and source that are looked at, of topics with the load policy `sample`.
+    sampling: BTreeMap<Arc<str>, f64>,
     held: Mutex<BTreeMap<Partition, Held>>,
     /// One past the last offset that can be read, as far as known.
     pub(super) high: Mutex<BTreeMap<Partition, Offset>>,
@@ -72,6 +75,8 @@ pub(super) struct Bound {
     alone: u64,
     /// The message that is not worked on again.
     condemned: Option<Offset>,
+    /// Chooses the frames that are looked at, with the load policy `sample`.
+    sampler: Option<Sampler>,
 }
 
 /// So many frames are worked on one at a time after barren takeovers: more than can be finished during an append, since the
@@ -104,9 +109,15 @@ pub(super) struct Waiting {
 }
 
 impl Assignment {
-    pub(super) fn new(lanes: Lanes, start: Start, on_gap: OnGap, until: BTreeMap<Partition, Offset>) -> Self {
+    pub(super) fn new(
+        lanes: Lanes,
+        start: Start,
+        on_gap: OnGap,
+        until: BTreeMap<Partition, Offset>,
+        sampling: BTreeMap<Arc<str>, f64>,
+    ) -> Self {
         let (held, high, refused) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { lanes, start, on_gap, until, held, high, resumed: AtomicBool::new(false), refused }
+        Self { lanes, start, on_gap, until, sampling, held, high, resumed: AtomicBool::new(false), refused }
     }
 
     pub(super) fn held(&self) -> MutexGuard<'_, BTreeMap<Partition, Held>> {
@@ -155,9 +166,15 @@ impl Assignment {
                  the process"
             );
         }
+        // It goes on from the frames that were looked at up to here, so that a replay chooses the same.
+        let sampler = self
+            .sampling
+            .get(&partition.topic)
+            .map(|fps| Sampler::new(*fps, self.lanes.windows.max_out_of_orderness, opened.window_state().all_looked_at()));
         let lane = self.lanes.start(opened, resume, until);
         let alone = if caution.alone { ALONE } else { 0 };
-        let bound = Bound { lane, messages: 0, next, topic_id, attempts, leaving: None, alone, condemned: caution.condemned };
+        let condemned = caution.condemned;
+        let bound = Bound { lane, messages: 0, next, topic_id, attempts, leaving: None, alone, condemned, sampler };
         self.held().insert(partition, Held::Bound(bound));
     }
 
@@ -244,6 +261,15 @@ impl Assignment {
         };
         bound.alone = bound.alone.saturating_sub(1);
         Some((Arc::clone(&partition.topic), ticket, care))
+    }
+
+    /// Whether the load policy lets the frame be looked at. To be asked once of each message, in their order.
+    pub(super) fn is_chosen(&self, meta: &FrameMeta) -> bool {
+        let partition = Partition { topic: Arc::clone(&meta.key.topic), number: meta.key.partition };
+        match self.held().get_mut(&partition) {
+            Some(Held::Bound(Bound { sampler: Some(sampler), .. })) => sampler.chooses(&meta.source_id, meta.capture_ts),
+            _ => true,
+        }
     }
 
     /// Has the lane that the message was bound to name it; `None` where that lane is gone.

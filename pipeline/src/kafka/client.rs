@@ -2,7 +2,7 @@
 
 use rdkafka::ClientConfig;
 
-use crate::config::{GroupProtocol, Kafka};
+use crate::config::{Config, GroupProtocol, Kafka};
 
 /// What librdkafka may prefetch, in KiB; counts into the budget `workers.in_flight`.
 pub const QUEUE_KIB: u64 = 16_384;
@@ -36,6 +36,37 @@ pub fn consumer(kafka: &Kafka) -> ClientConfig {
     if !kafka.properties.contains_key(METADATA_REFRESH) {
         client.set(METADATA_REFRESH, "30000");
     }
+    client
+}
+
+/// Settings of a producer: each message is acknowledged by all in-sync replicas, once. The properties that concern a consumer
+/// alone are left out: librdkafka warns of them.
+#[must_use]
+pub fn producer(config: &Config) -> ClientConfig {
+    const SHARED: [&str; 14] = [
+        "security.",
+        "sasl.",
+        "ssl.",
+        "enable.s",
+        "https.",
+        "socket.",
+        "client.",
+        "broker.",
+        "reconnect.",
+        "retry.",
+        "metadata.",
+        "compression.",
+        "linger.",
+        "batch.",
+    ];
+    let mut client = ClientConfig::new();
+    client.set("message.max.bytes", (config.envelope.max_bytes.bytes() + (1 << 20)).to_string());
+    for (name, value) in config.kafka.properties.iter() {
+        if SHARED.iter().any(|prefix| name.starts_with(prefix)) || name == "message.max.bytes" {
+            client.set(name, value);
+        }
+    }
+    client.set("bootstrap.servers", &config.kafka.brokers).set("acks", "all").set("enable.idempotence", "true");
     client
 }
 

@@ -6,32 +6,31 @@
 mod alone;
 mod doubts;
 mod drain;
+mod intake;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use crossbeam_channel::Sender;
-use facestream_schemas::envelope::{self, Record, Rules};
-use facestream_schemas::{Offset, Partition, Picture};
+use facestream_schemas::{Offset, Partition};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
 use tokio_util::sync::CancellationToken;
 
-use super::assignment::{Assignment, Bound, Care, Held, list, list_at};
+use super::assignment::{Assignment, Bound, Held, list, list_at};
 use super::rebalance::Context;
 use crate::budget::Budget;
-use crate::clock::now;
-use crate::config::{OnGap, Start};
+use crate::config::{Load, OnGap, Policy, Start};
 use crate::failpoint;
+use crate::fetch::Fetcher;
 use crate::lane::{JournalError, Lanes, Position};
 use crate::workers::Job;
-use alone::{Alone, Unsent};
+use alone::Alone;
 use doubts::Doubts;
+pub use intake::Intake;
 
 /// The longest wait for a message, and thus for everything else that the thread does.
 const POLL: Duration = Duration::from_millis(100);
@@ -62,8 +61,8 @@ fn frame_bytes(in_flight: usize, pending_rows: usize) -> usize {
 pub struct Poller {
     /// librdkafka's settings.
     pub client: ClientConfig,
-    /// Topics to read.
-    pub topics: Vec<String>,
+    /// Topics to read, and how.
+    pub topics: BTreeMap<Arc<str>, Intake>,
     /// Where to start where there is neither journal nor commit.
     pub start: Start,
     /// What to do where Kafka no longer has what comes next.
@@ -72,14 +71,16 @@ pub struct Poller {
     pub until: BTreeMap<Partition, Offset>,
     /// Makes lanes.
     pub lanes: Lanes,
-    /// To the workers; bounded.
-    pub jobs: Sender<Job>,
+    /// To the workers; bounded. Fetches that are under way hold it weakly: the workers end with the poll thread.
+    pub jobs: Arc<Sender<Job>>,
     /// Memory of frames in flight, without librdkafka's queue.
     pub in_flight: Budget,
-    /// What messages look like, by topic.
-    pub rules: BTreeMap<Arc<str>, Arc<Rules>>,
-    /// The largest message of any topic, in bytes.
+    /// The largest picture of any topic, in bytes.
     pub max_bytes: u64,
+    /// Fetches pictures that lie elsewhere.
+    pub fetcher: Fetcher,
+    /// Whether messages are kept as they came until they are through: there is a topic for dead letters.
+    pub keeps_originals: bool,
     /// Set when the run is to end.
     pub stop: CancellationToken,
     /// Set when the run ends because it has got to the end: then everything is finished, however long that takes.
@@ -107,9 +108,11 @@ pub enum PollError {
 impl Poller {
     /// Polls until `stop`, then drains, commits and leaves the group. Blocks; meant for a thread of its own.
     pub fn run(self) -> Result<(), PollError> {
-        let assignment = Arc::new(Assignment::new(self.lanes.clone(), self.start, self.on_gap, self.until.clone()));
+        let fps = |load: &Load| (load.policy == Policy::Sample).then_some(load.fps);
+        let sampling = self.topics.iter().filter_map(|(topic, intake)| Some((Arc::clone(topic), fps(&intake.load)?))).collect();
+        let assignment = Arc::new(Assignment::new(self.lanes.clone(), self.start, self.on_gap, self.until.clone(), sampling));
         let consumer: BaseConsumer<Context> = self.client.create_with_context(Context(Arc::clone(&assignment)))?;
-        consumer.subscribe(&self.topics.iter().map(String::as_str).collect::<Vec<_>>())?;
+        consumer.subscribe(&self.topics.keys().map(AsRef::as_ref).collect::<Vec<_>>())?;
         let started = Instant::now();
         let mut polling = Polling {
             consumer: &consumer,
@@ -122,6 +125,7 @@ impl Poller {
             frame_bytes: frame_bytes(self.in_flight.limit(), self.lanes.pending_rows.limit()),
             doubts: Doubts::default(),
             alone: VecDeque::new(),
+            held_back: BTreeSet::new(),
         };
         while !self.stop.is_cancelled() {
             polling.step()?;
@@ -148,6 +152,8 @@ struct Polling<'a> {
     doubts: Doubts,
     /// Frames that have to be worked on alone, the first of them now; rarely more than one.
     alone: VecDeque<Alone>,
+    /// Partitions that are paused because too many of their pictures wait to be fetched.
+    held_back: BTreeSet<Partition>,
 }
 
 impl Polling<'_> {
@@ -159,6 +165,7 @@ impl Polling<'_> {
             self.pause(false);
         }
         self.look_after_lanes();
+        self.release();
         if self.commit.elapsed() >= COMMIT_EVERY {
             self.commit = Instant::now();
             self.commit_appended(CommitMode::Async);
@@ -172,46 +179,6 @@ impl Polling<'_> {
             None => {}
         }
         Ok(())
-    }
-
-    /// Opens the envelope and hands the message to the workers, or keeps it until it can be worked on alone.
-    fn take(&mut self, message: &BorrowedMessage<'_>) {
-        let offset = Offset(message.offset());
-        let Some((topic, ticket, care)) = self.assignment.ticket(message.topic(), message.partition(), offset) else { return };
-        let Some(rules) = self.poller.rules.get(&topic) else { return };
-        let (value, consumed_ts) = (message.payload(), now());
-        let headers = message
-            .headers()
-            .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect());
-        let record = Record {
-            topic,
-            partition: message.partition(),
-            offset,
-            key: message.key(),
-            value_bytes: value.map_or(0, <[u8]>::len) as u64,
-            value: value.filter(|value| value.len() as u64 <= rules.max_bytes).map(Bytes::copy_from_slice),
-            headers: headers.unwrap_or_default(),
-            record_ts: message.timestamp().to_millis().map_or(consumed_ts, facestream_schemas::Micros::from_millis),
-            consumed_ts,
-        };
-        let (meta, picture) = envelope::open(&record, rules);
-        let metrics = &self.assignment.lanes.metrics;
-        metrics.records.inc();
-        metrics.record_bytes.inc_by(meta.size_bytes);
-        let frame = Unsent { meta, picture, ticket };
-        match care {
-            Care::None => self.send(frame),
-            Care::Alone => self.alone.push_back(Alone::Waiting(frame)),
-            Care::Condemned => self.send(frame.condemned()),
-        }
-    }
-
-    /// To the workers. Their channel holds all that the budget allows.
-    fn send(&self, Unsent { meta, picture, ticket }: Unsent) {
-        self.assignment.lanes.metrics.queued_frames.inc();
-        let permit = self.poller.in_flight.take(picture.as_ref().map_or(0, Picture::memory).max(self.frame_bytes));
-        // Fails only when all workers are gone; the message then has no row and is the next run's.
-        let _ = self.poller.jobs.send(Job { meta, picture, ticket, permit, polled: Instant::now() });
     }
 
     /// Waits for room for the largest message in both budgets, a second at most. Pauses when that lasts.
@@ -353,7 +320,7 @@ impl Polling<'_> {
                 | RDKafkaErrorCode::UnknownPartition
                 | RDKafkaErrorCode::UnknownTopicId,
             ) => {
-                tracing::warn!("kafka: {error}; waiting for the topics {:?} to be created", self.poller.topics);
+                tracing::warn!("kafka: {error}; waiting for the topics {:?} to be created", self.poller.topics.keys());
                 self.doubts.topics = true;
             }
             _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => return Err(error.into()),

@@ -5,21 +5,26 @@
 
 use std::time::Instant;
 
+use facestream_schemas::event::{self, EventFormat};
 use facestream_schemas::tables::FrameRow;
 use facestream_schemas::{ClosedBy, Micros, Offset, WindowRow};
 use facestream_stages::aggregate::Windows;
 use facestream_stages::order::Order;
 
 use super::Position;
+use super::outbox::{Outgoing, Output, Waiting};
 use crate::budget::{Budget, Permit};
 use crate::journal::mutation::{self, Mutation};
 use crate::journal::record::Rows;
 use crate::journal::{Batch, Note};
 
 pub(super) struct Collected {
-    order: Order<(FrameRow, Permit)>,
+    order: Order<(FrameRow, Permit, Vec<Waiting>)>,
     windows: Windows,
+    windows_as: Option<EventFormat>,
     rows: Rows,
+    /// What the rows have to say to others and was not taken yet.
+    outgoing: Vec<Waiting>,
     bytes: usize,
     /// The memory of `rows`.
     permit: Option<Permit>,
@@ -45,11 +50,19 @@ pub(super) struct Added {
 }
 
 impl Collected {
-    pub(super) fn new(windows: Windows, start: Offset, until: Option<Offset>, budget: Budget) -> Self {
+    pub(super) fn new(
+        windows: Windows,
+        windows_as: Option<EventFormat>,
+        start: Offset,
+        until: Option<Offset>,
+        budget: Budget,
+    ) -> Self {
         Self {
             order: Order::default(),
             windows,
+            windows_as,
             rows: Rows::default(),
+            outgoing: Vec::new(),
             bytes: 0,
             permit: None,
             budget,
@@ -61,12 +74,14 @@ impl Collected {
     }
 
     /// Takes a row in, and with it all that were waiting for it.
-    pub(super) fn insert(&mut self, number: u64, row: FrameRow, now: Instant) -> Added {
+    pub(super) fn insert(&mut self, number: u64, row: FrameRow, outgoing: Vec<Outgoing>, now: Instant) -> Added {
         let permit = self.budget.take(row.memory());
+        let outgoing = outgoing.into_iter().map(|outgoing| self.counted(outgoing)).collect();
         let number = if mutation::is(Mutation::OrderByOffset) { (row.meta.key.offset.0 - self.start.0) as u64 } else { number };
-        self.order.insert(number, (row, permit));
+        self.order.insert(number, (row, permit, outgoing));
         let mut added = Added::default();
-        while let Some((row, permit)) = self.order.pop() {
+        while let Some((row, permit, outgoing)) = self.order.pop() {
+            self.outgoing.extend(outgoing);
             let window = self.windows.add(&row, now);
             added.late += u64::from(window.late);
             let closed = self.keep_windows(window.closed);
@@ -110,8 +125,24 @@ impl Collected {
             let permit = self.budget.take(bytes);
             self.keep(permit);
         }
+        if let Some(format) = self.windows_as {
+            let windows = rows.iter().map(|row| Outgoing { to: Output::Windows, message: event::of_window(row, format) });
+            let windows: Vec<_> = windows.map(|outgoing| self.counted(outgoing)).collect();
+            self.outgoing.extend(windows);
+        }
         self.rows.windows.extend(rows);
         closed
+    }
+
+    /// A message with its share of the budget, until it is acknowledged.
+    fn counted(&self, outgoing: Outgoing) -> Waiting {
+        let permit = self.budget.take(outgoing.message.memory());
+        Waiting { outgoing, permit }
+    }
+
+    /// What is to be sent, in the order of the rows that it is of.
+    pub(super) fn take_outgoing(&mut self) -> Vec<Waiting> {
+        std::mem::take(&mut self.outgoing)
     }
 
     fn keep(&mut self, permit: Permit) {

@@ -6,6 +6,7 @@
 
 mod chance;
 mod check;
+mod outbox;
 mod process;
 mod store;
 mod topic;
@@ -30,6 +31,7 @@ use crate::lane::{Board, Lanes, Rolling, Takeovers};
 use crate::metrics::Metrics;
 use crate::store::Store;
 use chance::Chance;
+use outbox::Letters;
 use process::{Consumer, Failures, Hold, Process};
 use store::{Gate, Life, Seen, World};
 use topic::Topic;
@@ -49,6 +51,8 @@ enum Verdict {
     Doubled(Offset),
     /// This message (or its face) is not there.
     Lost(Offset),
+    /// This message failed, and its dead letter is not there.
+    Untold(Offset),
     /// The messages are right, the windows are not.
     Windows(String),
     /// A process that nothing hindered did not get to the end of the partition.
@@ -113,6 +117,8 @@ impl Simulation {
             retention: Duration::ZERO,
             takeovers: Takeovers::default(),
             pending_rows: budget.clone(),
+            outbox: Some(Arc::new(Letters { world: Arc::clone(&self.world), gate: gate.clone(), chance: self.chance.clone() })),
+            windows_as: None,
             board: Board::default(),
             metrics: self.metrics.clone(),
         };
@@ -316,6 +322,11 @@ fn rows(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Doubled(_) | Verdict::Lost(_))
 }
 
+/// A dead letter is missing.
+fn untold(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Untold(_))
+}
+
 /// A process without hindrance does not get to the end: it waits for what never comes, or a check on the way says no.
 fn no_end(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Stuck(_) | Verdict::Failed(_))
@@ -346,4 +357,5 @@ mutations! {
     order_by_offset_is_noticed: OrderByOffset, no_end;
     gaps_that_are_not_walked_over_are_noticed: PositionIgnored, no_end;
     collecting_too_early_is_noticed: CollectBeforeEmptyRecord, no_end;
+    a_dead_letter_after_the_append_is_noticed: DeadLetterAfterAppend, untold;
 }

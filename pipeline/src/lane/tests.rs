@@ -32,6 +32,8 @@ pub(crate) fn lanes(store: &Store) -> Lanes {
         retention: Duration::from_hours(24),
         takeovers: Takeovers::default(),
         pending_rows: Budget::new(1 << 20, gauge("used"), gauge("peak")),
+        outbox: None,
+        windows_as: None,
         board: Board::default(),
         metrics,
     }
@@ -69,7 +71,7 @@ async fn finish(lane: &LaneHandle, start: Offset, numbers: &[u64]) {
     for number in numbers {
         let row = samples::frame(start.0 + *number as i64);
         // A lane that was fenced is gone; its messages go nowhere.
-        let _ = lane.rows.send(Finished { number: *number, row, _permit: in_flight.take(1) }).await;
+        let _ = lane.rows.send(Finished { number: *number, row, outgoing: Vec::new(), _permit: in_flight.take(1) }).await;
     }
 }
 

@@ -93,7 +93,7 @@ impl ObjectStore for Counting {
 
 /// Opens and starts all partitions as a rebalance does, and waits until each has its journal.
 fn start(lanes: &Lanes, partitions: &[Partition]) {
-    let assignment = Assignment::new(lanes.clone(), Start::Earliest, OnGap::Stop, BTreeMap::new());
+    let assignment = Assignment::new(lanes.clone(), Start::Earliest, OnGap::Stop, BTreeMap::new(), BTreeMap::new());
     for (_, opened) in assignment.open(partitions, Duration::from_mins(1)) {
         let opened = opened.expect("a journal");
         let at = opened.end_offset().unwrap_or(Offset(0));

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use facestream_schemas::dead_letter::Original;
 use facestream_schemas::{FrameMeta, Picture, Reason, Rejection};
 use tokio::sync::oneshot;
 
@@ -17,6 +18,10 @@ pub(super) struct Unsent {
     pub(super) meta: FrameMeta,
     pub(super) picture: Result<Picture, Rejection>,
     pub(super) ticket: Ticket,
+    /// With the load policy `skip_stale`: the oldest that it may be.
+    pub(super) max_age: Option<Duration>,
+    /// The message as it came, where it may become a dead letter.
+    pub(super) original: Option<Box<Original>>,
 }
 
 impl Unsent {
@@ -64,7 +69,7 @@ impl Polling<'_> {
         true
     }
 
-    fn step_alone(&self, frame: Alone, longest: Duration) -> Step {
+    fn step_alone(&mut self, frame: Alone, longest: Duration) -> Step {
         match frame {
             Alone::Waiting(frame) if self.poller.in_flight.wait_until_empty(longest) => {
                 match self.assignment.name(&frame.meta.key, &frame.ticket) {

@@ -3,7 +3,7 @@
 //! In: the store's objects, the topic. Out: nothing, or what is wrong. Knows no journal: it reads the Parquet files.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
@@ -18,7 +18,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tokio::time::Instant;
 
 use super::topic::{Topic, row};
-use super::{Verdict, windows};
+use super::{Verdict, outbox, windows};
 
 /// Every row of a table that is visible.
 async fn visible(objects: &InMemory, table: Table) -> Vec<RecordBatch> {
@@ -74,9 +74,10 @@ fn reference(topic: &Topic) -> Vec<Counted> {
     closed
 }
 
-/// Every message once in `frames`, its one face (if it has one) once in `detections`, every window once.
-pub(super) async fn check(objects: &Arc<super::store::World>, topic: &Topic) -> Verdict {
-    let objects = &objects.objects;
+/// Every message once in `frames`, its one face (if it has one) once in `detections`, every window once, and a dead letter of every
+/// message that failed.
+pub(super) async fn check(world: &Arc<super::store::World>, topic: &Topic) -> Verdict {
+    let objects = &world.objects;
     let frames = count(&visible(objects, Table::Frames).await);
     let detections = count(&visible(objects, Table::Detections).await);
     let has_face = |offset: &Offset| row(*offset).outcome.is_ok_and(|faces| !faces.is_empty());
@@ -89,6 +90,11 @@ pub(super) async fn check(objects: &Arc<super::store::World>, topic: &Topic) -> 
         if seen != expected {
             return Verdict::Lost(*offset);
         }
+    }
+    let letters = world.letters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let is_untold = |offset: &&Offset| row(**offset).outcome.is_err() && !letters.contains(&outbox::key(**offset));
+    if let Some(offset) = topic.messages().iter().find(is_untold) {
+        return Verdict::Untold(*offset);
     }
     let (seen, expected) = (counted(&visible(objects, Table::Windows).await), reference(topic));
     if seen == expected { Verdict::Sound } else { Verdict::Windows(format!("{seen:?} instead of {expected:?}")) }

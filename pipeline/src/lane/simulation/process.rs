@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::chance::Chance;
+use super::outbox::outgoing;
 use super::store::{Gate, Life};
 use super::topic::{Topic, row};
 use crate::budget::Budget;
@@ -156,7 +157,7 @@ impl Consumer {
             own.gate.pass().await;
             let present = own.present.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let lane = present.filter(|_| mutation::is(Mutation::LateResultsAccepted)).unwrap_or(ticket.lane);
-            let finished = Finished { number: ticket.number, row: row(offset), _permit: own.budget.take(1) };
+            let finished = finished(ticket.number, offset, &own.budget);
             let _ = lane.send(finished).await;
         });
     }
@@ -184,7 +185,7 @@ impl Consumer {
     async fn finish_lane(&self, lane: &LaneHandle, start: Offset) -> Option<Offset> {
         let mut bound = 0;
         for offset in self.topic.from(start) {
-            let finished = Finished { number: bound, row: row(offset), _permit: self.budget.take(1) };
+            let finished = finished(bound, offset, &self.budget);
             lane.rows.send(finished).await.ok()?;
             bound += 1;
         }
@@ -204,4 +205,10 @@ impl Consumer {
         self.has_ended(lane);
         end
     }
+}
+
+/// What a worker makes of a message.
+fn finished(number: u64, offset: Offset, budget: &Budget) -> Finished {
+    let row = row(offset);
+    Finished { number, outgoing: outgoing(&row), row, _permit: budget.take(1) }
 }

@@ -3,6 +3,7 @@
 //! In: a process's operations. Out: what they do, late, or an error, or an error although they took effect, now or later.
 //! Invariant: a create-only PUT takes effect at most once per key and is atomic; a process that is frozen or dead does nothing.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -69,6 +70,8 @@ impl Gate {
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) objects: InMemory,
+    /// Keys of the dead letters that were told.
+    pub(super) letters: Mutex<BTreeSet<Vec<u8>>>,
     chance: Chance,
     calm: AtomicBool,
     /// Share of operations that fail in some way.
@@ -77,7 +80,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(chance: Chance, trouble: f64) -> Arc<Self> {
-        Arc::new(Self { objects: InMemory::new(), chance, calm: AtomicBool::new(false), trouble })
+        Arc::new(Self { objects: InMemory::new(), letters: Mutex::default(), chance, calm: AtomicBool::new(false), trouble })
     }
 
     /// From now on everything is answered, truthfully and soon.

@@ -1,0 +1,172 @@
+//! A message's way from the consumer to the workers: its envelope is opened, the load policy asked, its picture fetched if it
+//! lies elsewhere.
+//!
+//! In: polled messages. Out: a [`Job`] each, always. Invariant: what is decided here is decided in the order of offsets, and
+//! from what the message says alone; so a replay decides the same.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use facestream_schemas::dead_letter::Original;
+use facestream_schemas::envelope::{self, Record, Rules};
+use facestream_schemas::{FrameMeta, Micros, Offset, Partition, Picture, Reason, Rejection, TsOrigin};
+use rdkafka::consumer::Consumer;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+
+use super::Polling;
+use super::alone::{Alone, Unsent};
+use crate::clock::now;
+use crate::config::{Load, Policy};
+use crate::fetch::Fetched;
+use crate::kafka::assignment::{Care, Held, list};
+use crate::workers::Job;
+
+/// A partition is held back when its pictures that wait to be fetched come to this part of the memory for frames, shared by all
+/// partitions; so one whose pictures come slowly leaves room for the others.
+const PART_FOR_WAITING: usize = 4;
+/// So many of a partition's pictures may wait in any case.
+const LEAST_WAITING: usize = 16;
+
+/// How a topic is read.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// What messages look like.
+    pub rules: Rules,
+    /// What to do with frames that there is no time for.
+    pub load: Load,
+}
+
+impl Polling<'_> {
+    /// Opens the envelope and hands the message to the workers, or keeps it until it can be worked on alone.
+    pub(super) fn take(&mut self, message: &BorrowedMessage<'_>) {
+        let offset = Offset(message.offset());
+        let Some((topic, ticket, care)) = self.assignment.ticket(message.topic(), message.partition(), offset) else { return };
+        let Some(Intake { rules, load }) = self.poller.topics.get(&topic) else { return };
+        // Copied once: envelope, dead letter and decoder share it.
+        let value = message.payload().filter(|value| value.len() as u64 <= rules.max_bytes).map(Bytes::copy_from_slice);
+        let original = self.poller.keeps_originals.then(|| Box::new(original(message, value.clone())));
+        let (meta, picture) = envelope::open(&record(message, topic, value), rules);
+        let picture = picture.and_then(|picture| {
+            if self.assignment.is_chosen(&meta) {
+                return Ok(picture);
+            }
+            Err(Rejection::new(Reason::SampledOut, format_args!("load.policy is sample with load.fps {}", load.fps)))
+        });
+        self.count(&meta);
+        let max_age = (load.policy == Policy::SkipStale).then_some(load.max_age);
+        let frame = Unsent { meta, picture, ticket, max_age, original };
+        match care {
+            Care::None => self.send(frame),
+            Care::Alone => self.alone.push_back(Alone::Waiting(frame)),
+            Care::Condemned => self.send(frame.condemned()),
+        }
+    }
+
+    fn count(&self, meta: &FrameMeta) {
+        let metrics = &self.assignment.lanes.metrics;
+        metrics.records.inc();
+        metrics.record_bytes.inc_by(meta.size_bytes);
+        metrics.clamped_frames.inc_by(u64::from(meta.ts_origin == TsOrigin::Clamped));
+    }
+
+    /// To the workers, whose channel holds all that the budget allows; a picture that lies elsewhere is fetched on the way.
+    pub(super) fn send(&mut self, Unsent { meta, picture, ticket, max_age, original }: Unsent) {
+        self.assignment.lanes.metrics.queued_frames.inc();
+        let memory = picture.as_ref().map_or(0, Picture::memory) + original.as_deref().map_or(0, Original::memory);
+        let permit = self.poller.in_flight.take(memory.max(self.frame_bytes));
+        let job = Job { meta, picture, ticket, permit, polled: Instant::now(), fetch: None, max_age, original };
+        if matches!(job.picture, Ok(Picture::At(_))) && !job.is_stale() {
+            self.fetch(job);
+        } else {
+            // Fails only when all workers are gone; the message then has no row and is the next run's.
+            let _ = self.poller.jobs.send(job);
+        }
+    }
+
+    /// Has the picture fetched; then the job goes to the workers, from the thread that has fetched it.
+    fn fetch(&mut self, mut job: Job) {
+        let Ok(Picture::At(reference)) = &job.picture else { return };
+        let reference = reference.clone();
+        let partition = Partition { topic: Arc::clone(&job.meta.key.topic), number: job.meta.key.partition };
+        let (jobs, ticket) = (Arc::downgrade(&self.poller.jobs), job.ticket.clone());
+        let done = move |fetched: Fetched| {
+            job.polled = Instant::now();
+            job.fetch = Some(fetched.took);
+            job.picture = fetched.outcome.map(|(image, permit)| {
+                job.permit.merge(permit);
+                Picture::Encoded(image)
+            });
+            if let Some(jobs) = jobs.upgrade() {
+                let _ = jobs.send(job);
+            }
+        };
+        self.poller.fetcher.fetch(partition.clone(), reference, move || ticket.is_wanted(), done);
+        self.hold_back(partition);
+    }
+
+    /// Pauses a partition too many of whose pictures wait, so that it does not take the memory of all.
+    fn hold_back(&mut self, partition: Partition) {
+        if self.poller.fetcher.waiting(&partition) < self.most_waiting() || self.held_back.contains(&partition) {
+            return;
+        }
+        match self.consumer.pause(&list([&partition])) {
+            Ok(()) => {
+                tracing::debug!(%partition, "its pictures come slowly, paused");
+                self.held_back.insert(partition);
+            }
+            Err(error) => tracing::warn!(%partition, "cannot pause: {error}"),
+        }
+    }
+
+    /// Resumes partitions whose pictures have come.
+    pub(super) fn release(&mut self) {
+        if self.held_back.is_empty() || self.paused {
+            return;
+        }
+        let few = self.most_waiting() / 4;
+        let ready: Vec<_> =
+            self.held_back.iter().filter(|partition| self.poller.fetcher.waiting(partition) <= few).cloned().collect();
+        for partition in ready {
+            // One that has been given up meanwhile, or waits for its journal, is not resumed here.
+            let is_bound = matches!(self.assignment.held().get(&partition), Some(Held::Bound(_)));
+            match self.consumer.resume(&list([&partition])) {
+                Err(error) if is_bound => tracing::warn!(%partition, "cannot resume, trying again: {error}"),
+                _ => drop(self.held_back.remove(&partition)),
+            }
+        }
+    }
+
+    /// How many of a partition's pictures may wait.
+    fn most_waiting(&self) -> usize {
+        let frames = self.poller.in_flight.limit() / PART_FOR_WAITING / self.frame_bytes;
+        LEAST_WAITING.max(frames / self.assignment.held().len().max(1))
+    }
+}
+
+fn record<'a>(message: &'a BorrowedMessage<'_>, topic: Arc<str>, value: Option<Bytes>) -> Record<'a> {
+    let consumed_ts = now();
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    Record {
+        topic,
+        partition: message.partition(),
+        offset: Offset(message.offset()),
+        key: message.key(),
+        value,
+        value_bytes: message.payload().map_or(0, <[u8]>::len) as u64,
+        headers: headers.map(|header| (header.key, header.value.unwrap_or_default())).collect(),
+        record_ts: message.timestamp().to_millis().map_or(consumed_ts, Micros::from_millis),
+        consumed_ts,
+    }
+}
+
+/// The message as it came.
+fn original(message: &BorrowedMessage<'_>, value: Option<Bytes>) -> Original {
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    Original {
+        key: message.key().map(Bytes::copy_from_slice),
+        value,
+        value_bytes: message.payload().map(|value| value.len() as u64),
+        headers: headers.map(|header| (header.key.to_owned(), header.value.map(Bytes::copy_from_slice))).collect(),
+    }
+}

@@ -1,0 +1,150 @@
+//! Messages that the pipeline produces: events, windows, dead letters.
+//!
+//! In: [`Outgoing`] from lanes. Out: a future each, ready once the message is acknowledged by all in-sync replicas. Invariant:
+//! nothing is given up that another attempt may bring through; memory is bounded by the budget that lanes count messages into.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use facestream_schemas::dead_letter;
+use facestream_schemas::{Message, Reason};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::FutureRecord;
+use rdkafka::producer::future_producer::{DeliveryFuture, FutureProducer};
+use tokio::time::sleep;
+
+use super::client;
+use crate::clock::now;
+use crate::config::Config;
+use crate::lane::{Outbox, Outgoing, Output};
+use crate::metrics::Metrics;
+
+/// First and longest wait before a message is sent again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+/// A topic that takes nothing is reported this often.
+const REPORT_EVERY: Duration = Duration::from_secs(30);
+
+/// The producer, and which topic is for what.
+#[derive(Clone)]
+pub struct KafkaOutbox(Arc<Inner>);
+
+struct Inner {
+    producer: FutureProducer,
+    events: String,
+    windows: String,
+    dead_letters: String,
+    metrics: Metrics,
+    /// When a failure was last reported, in microseconds since the Unix epoch.
+    reported: AtomicU64,
+}
+
+impl std::fmt::Debug for KafkaOutbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KafkaOutbox")
+    }
+}
+
+impl KafkaOutbox {
+    /// A producer for the topics that are configured; `None` where there is none.
+    pub fn new(config: &Config, metrics: Metrics) -> KafkaResult<Option<Self>> {
+        let (events, windows, dead_letters) = (&config.events.topic, &config.windows.topic, &config.dead_letters.topic);
+        if [events, windows, dead_letters].iter().all(|topic| topic.is_empty()) {
+            return Ok(None);
+        }
+        Ok(Some(Self(Arc::new(Inner {
+            producer: client::producer(config).create()?,
+            events: events.clone(),
+            windows: windows.clone(),
+            dead_letters: dead_letters.clone(),
+            metrics,
+            reported: AtomicU64::new(0),
+        }))))
+    }
+}
+
+impl Outbox for KafkaOutbox {
+    fn send(&self, outgoing: Outgoing) -> BoxFuture<'static, ()> {
+        // Queued here and now, so that messages leave in the order in which they are given.
+        let first = self.0.queue(&outgoing);
+        Arc::clone(&self.0).deliver(outgoing, first).boxed()
+    }
+}
+
+impl Inner {
+    fn topic(&self, to: Output) -> &str {
+        match to {
+            Output::Events => &self.events,
+            Output::Windows => &self.windows,
+            Output::DeadLetters(_) => &self.dead_letters,
+        }
+    }
+
+    fn queue(&self, Outgoing { to, message }: &Outgoing) -> Result<DeliveryFuture, KafkaError> {
+        let mut record = FutureRecord::<[u8], [u8]>::to(self.topic(*to)).key(&message.key).headers(headers(message));
+        if let Some(value) = &message.value {
+            record = record.payload(value);
+        }
+        self.producer.send_result(record).map_err(|(error, _)| error)
+    }
+
+    /// Waits for the acknowledgement; where there is none, sends again.
+    async fn deliver(self: Arc<Self>, mut outgoing: Outgoing, first: Result<DeliveryFuture, KafkaError>) {
+        let mut queued = first;
+        let mut delay = RETRY.0;
+        loop {
+            let error = match queued {
+                Ok(delivery) => match delivery.await {
+                    Ok(Ok(_)) => return self.count(outgoing.to),
+                    Ok(Err((error, _))) => error,
+                    Err(_) => KafkaError::Canceled,
+                },
+                Err(error) => error,
+            };
+            self.metrics.produce_errors.with_label_values(&[outgoing.to.as_str()]).inc();
+            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) && !self.shorten(&mut outgoing) {
+                return;
+            }
+            self.report(outgoing.to, &error);
+            sleep(delay).await;
+            delay = (delay * 2).min(RETRY.1);
+            queued = self.queue(&outgoing);
+        }
+    }
+
+    /// Leaves the value out of a dead letter that its topic does not take; whether there is something left to be sent.
+    fn shorten(&self, outgoing: &mut Outgoing) -> bool {
+        if matches!(outgoing.to, Output::DeadLetters(_)) && dead_letter::leave_out(&mut outgoing.message) {
+            return true;
+        }
+        let key = String::from_utf8_lossy(&outgoing.message.key).into_owned();
+        let topic = self.topic(outgoing.to);
+        tracing::error!(topic, key, "a message is larger than the topic takes and is given up: raise its max.message.bytes");
+        false
+    }
+
+    fn count(&self, to: Output) {
+        self.metrics.events.with_label_values(&[to.as_str()]).inc();
+        if let Output::DeadLetters(reason) = to {
+            self.metrics.dead_letters.with_label_values(&[Reason::as_str(reason)]).inc();
+        }
+    }
+
+    /// Says that a topic takes nothing, now and then: each message that waits for it fails.
+    fn report(&self, to: Output, error: &KafkaError) {
+        let now = now().0.unsigned_abs();
+        let last = self.reported.load(Ordering::Relaxed);
+        let is_due = now.saturating_sub(last) >= REPORT_EVERY.as_micros() as u64;
+        if is_due && self.reported.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            tracing::warn!(topic = self.topic(to), "cannot produce, trying again (rows wait for it): {error}");
+        }
+    }
+}
+
+fn headers(message: &Message) -> OwnedHeaders {
+    let headers = OwnedHeaders::new_with_capacity(message.headers.len());
+    message.headers.iter().fold(headers, |headers, (key, value)| headers.insert(Header { key, value: value.as_ref() }))
+}
