@@ -1,9 +1,10 @@
 //! The whole pipeline on a real Kafka broker, next to a bare loop of decode + detect over the same pictures.
 //!
 //! In: Kafka's jars, ONNX Runtime and a model, as set-up brings them (`FACESTREAM_MODELS` names another folder for models), and
-//! `FRAMES`, `ROUNDS`, `BACKLOG`, `APPENDS` and `TAKEOVERS` for shorter runs (0 leaves out the last three). Out: figures on standard
+//! `FRAMES`, `ROUNDS`, `BACKLOG`, `ENVELOPES`, `APPENDS` and `TAKEOVERS` for shorter runs (0 leaves out the last four). Out: figures on standard
 //! error, each beside its target. Invariant: what is compared was measured by turns, in CPU time; speed is printed and never asserted.
 
+mod envelopes;
 mod journal;
 
 use std::hint::black_box;
@@ -56,6 +57,10 @@ fn main() {
     start(&kafka, &topic, rounds);
     if backlog > 0 {
         peak_memory(&bare, &kafka, backlog);
+    }
+    match number("ENVELOPES", 5) {
+        0 => {}
+        rounds => envelopes::compare(&bare, &kafka, frames, rounds),
     }
     match number("APPENDS", 7) {
         0 => {}
@@ -192,12 +197,16 @@ impl Bare {
 
     /// A new topic with this many frames; a few at a time, so that this process stays small.
     fn produce(&self, kafka: &Kafka, frames: usize) -> String {
+        self.produce_as(kafka, frames, |n| Record { payload: Some(self.pictures[n].clone()), ..Record::default() })
+    }
+
+    /// The same, with the message of each picture made by `message`, which gets the picture's number.
+    fn produce_as(&self, kafka: &Kafka, frames: usize, message: impl Fn(usize) -> Record) -> String {
         let topic = kafka.topic("bench", PARTITIONS as i32);
-        let records = self.pictures.iter().cycle().zip(0..frames).map(|(picture, n)| Record {
+        let records = (0..frames).map(|n| Record {
             partition: (n % PARTITIONS) as i32,
             key: Some(format!("camera-{}", n % PARTITIONS).into_bytes()),
-            payload: Some(picture.clone()),
-            ..Record::default()
+            ..message(n % self.pictures.len())
         });
         let mut records = records.peekable();
         while records.peek().is_some() {

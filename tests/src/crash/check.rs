@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::Duck;
 
-/// What was found. Everything but the first two is to be 0 or empty.
+/// What was found. Everything but the rows of the three tables is to be 0 or empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Rows in `frames`.
@@ -29,24 +29,33 @@ pub struct Verdict {
     pub miscounted: u64,
     /// Detections that are there more than once, or of no row in `frames`.
     pub doubled_faces: u64,
-    /// Windows that are there more than once.
+    /// Rows in `windows`, all revisions.
+    pub windows: u64,
+    /// Revisions of windows that are there more than once.
     pub doubled_windows: u64,
-    /// By how many frames and faces the windows' sums differ from what was produced.
-    pub windows_off_by: u64,
+    /// Windows whose highest revision does not count exactly the frames and faces in it, that are missing, or that have a revision
+    /// without those before it.
+    pub wrong_windows: u64,
     /// Files that are neither journal records nor data files of a seal.
     pub stray: Vec<String>,
     /// What `journal verify` found.
     pub verify: Vec<String>,
 }
 
+/// Length of a window, in seconds.
+pub(super) const WINDOW_S: u64 = 5;
+
 const TRUTH_AND_ROWS: &str = "
 WITH truth AS (SELECT p, o, frame_id, frame_seq, source_id, faces
                FROM read_csv('TRUTH', header = true, types = {'frame_id': 'VARCHAR', 'source_id': 'VARCHAR'})),
-frames AS (SELECT kafka_partition AS p, kafka_offset AS o, frame_id, frame_seq, source_id, status, face_count
+frames AS (SELECT kafka_partition AS p, kafka_offset AS o, frame_id, frame_seq, source_id, status, face_count, capture_ts
            FROM read_parquet('frames/**/*.parquet')),
 faces AS (SELECT kafka_partition AS p, kafka_offset AS o, detection_idx AS i FROM read_parquet('detections/**/*.parquet')),
 windows AS (SELECT source_id, window_start, kafka_partition, revision, frames_ok, faces_total
             FROM read_parquet('windows/**/*.parquet')),
+latest AS (SELECT * FROM windows QUALIFY revision = max(revision) OVER (PARTITION BY source_id, window_start, kafka_partition)),
+counted AS (SELECT source_id, p AS kafka_partition, time_bucket(INTERVAL 'LENGTH seconds', capture_ts) AS window_start,
+                   count(*) AS frames_ok, sum(face_count) AS faces_total FROM frames GROUP BY ALL),
 rows_of AS (SELECT p, o, count(*) AS n FROM frames GROUP BY ALL),
 faces_of AS (SELECT p, o, count(*) AS n FROM faces GROUP BY ALL)
 SELECT
@@ -64,8 +73,11 @@ SELECT
     + (SELECT count(*) FROM faces ANTI JOIN rows_of USING (p, o)) AS doubled_faces,
   (SELECT count(*) FROM (SELECT source_id, window_start, kafka_partition, revision FROM windows GROUP BY ALL HAVING count(*) > 1))
     AS doubled_windows,
-  (SELECT abs(coalesce(sum(frames_ok), 0)::BIGINT - (SELECT count(*) FROM truth))
-        + abs(coalesce(sum(faces_total), 0)::BIGINT - (SELECT coalesce(sum(faces), 0)::BIGINT FROM truth)) FROM windows) AS windows_off_by
+  (SELECT count(*) FROM windows) AS windows,
+  (SELECT count(*) FROM latest FULL JOIN counted USING (source_id, kafka_partition, window_start)
+   WHERE (latest.frames_ok, latest.faces_total) IS DISTINCT FROM (counted.frames_ok, counted.faces_total))
+    + (SELECT count(*) FROM (SELECT 1 FROM windows GROUP BY source_id, window_start, kafka_partition
+                             HAVING count(DISTINCT revision) <> max(revision) + 1)) AS wrong_windows
 ";
 
 impl Verdict {
@@ -73,7 +85,7 @@ impl Verdict {
     /// says is not asked here.
     #[must_use]
     pub fn of(folder: &Path, topic: &str, truth: &Path) -> Verdict {
-        let sql = TRUTH_AND_ROWS.replace("TRUTH", &truth.display().to_string());
+        let sql = TRUTH_AND_ROWS.replace("TRUTH", &truth.display().to_string()).replace("LENGTH", &WINDOW_S.to_string());
         let row = Duck::in_folder(folder).rows(&sql).remove(0);
         let number = |name: &str| number(&row, name);
         Verdict {
@@ -86,7 +98,8 @@ impl Verdict {
             miscounted: number("miscounted"),
             doubled_faces: number("doubled_faces"),
             doubled_windows: number("doubled_windows"),
-            windows_off_by: number("windows_off_by"),
+            windows: number("windows"),
+            wrong_windows: number("wrong_windows"),
             stray: files(folder).into_iter().filter(|file| !belongs(file, topic)).collect(),
             verify: Vec::new(),
         }
@@ -95,7 +108,7 @@ impl Verdict {
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        *self == Verdict { frames: self.frames, faces: self.faces, ..Verdict::default() }
+        *self == Verdict { frames: self.frames, faces: self.faces, windows: self.windows, ..Verdict::default() }
     }
 }
 

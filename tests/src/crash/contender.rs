@@ -10,6 +10,7 @@ use std::{fs, iter, thread};
 
 use toml::Table;
 
+use super::check::WINDOW_S;
 use super::arena::Arena;
 use super::availability::{Gaps, LOOK_EVERY, Watch, journal_ends};
 use super::keeper::{Group, Keeper, Tally};
@@ -110,7 +111,9 @@ fn config(kafka: &Kafka, group: &str, url: &str, options: Option<Table>) -> Tabl
     set("journal", "append_every", "300ms".into());
     set("parquet", "roll_every", "1500ms".into());
     // Windows that close while strikes fall.
-    set("windows", "length", "5s".into());
+    set("windows", "length", format!("{WINDOW_S}s").into());
+    // One policy for each kind of store.
+    set("windows", "late", if options.is_some() { "revise" } else { "drop" }.into());
     set("windows", "max_out_of_orderness", "500ms".into());
     if let Some(options) = options {
         set("store", "options", options.into());

@@ -2,19 +2,24 @@
 #![allow(clippy::float_cmp, reason = "counters are whole numbers")]
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "tests panic: that is how they fail")]
 
+mod claim_check;
 mod content;
 mod crash;
 mod demo;
 mod documents;
+mod envelopes;
 mod errors;
 mod journal;
 mod kafka_bad_days;
 mod kafka_gaps;
 mod lifecycle;
+mod load;
+mod outputs;
 mod poison;
 mod pressure;
 mod scale;
 mod store_bad_days;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::path::Path;

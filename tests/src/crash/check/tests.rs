@@ -31,7 +31,7 @@ impl Store {
             );
             store.copy(&faces, &format!("detections/{HOUR}/{file}"));
         }
-        store.windows(&format!("windows/{HOUR}/{FIRST}"));
+        store.windows(&format!("windows/{HOUR}/{FIRST}"), 0, 20);
         store
     }
 
@@ -47,15 +47,21 @@ impl Store {
     fn frames(&self, file: &str, replace: &str, from: i64, to: i64) {
         let sql = format!(
             "SELECT * {replace} FROM (SELECT 0 AS kafka_partition, range AS kafka_offset, range::VARCHAR AS frame_id,
-             range AS frame_seq, 'camera-1' AS source_id, 'ok' AS status, range % 2 AS face_count FROM range({from}, {to}))"
+             range AS frame_seq, 'camera-1' AS source_id, 'ok' AS status, range % 2 AS face_count,
+             TIMESTAMPTZ '2026-01-02 03:00:00+00' + range * INTERVAL '100 milliseconds' AS capture_ts FROM range({from}, {to}))"
         );
         self.copy(&sql, &format!("frames/{HOUR}/{file}"));
     }
 
-    fn windows(&self, path: &str) {
-        let window = "SELECT 'camera-1' AS source_id, TIMESTAMPTZ '2026-01-02 03:00:00+00' AS window_start, 0 AS kafka_partition,
-                      0 AS revision, 20 AS frames_ok, 10 AS faces_total";
-        self.copy(window, path);
+    /// The one window that all frames are in.
+    fn windows(&self, path: &str, revision: i64, frames: i64) {
+        self.copy(
+            &format!(
+                "SELECT 'camera-1' AS source_id, TIMESTAMPTZ '2026-01-02 03:00:00+00' AS window_start, 0 AS kafka_partition,
+                 {revision} AS revision, {frames} AS frames_ok, 10 AS faces_total"
+            ),
+            path,
+        );
     }
 
     fn copy(&self, sql: &str, path: &str) {
@@ -76,8 +82,9 @@ const GOOD: Verdict = Verdict {
     wrong: 0,
     miscounted: 0,
     doubled_faces: 0,
+    windows: 1,
     doubled_windows: 0,
-    windows_off_by: 0,
+    wrong_windows: 0,
     stray: Vec::new(),
     verify: Vec::new(),
 };
@@ -94,7 +101,7 @@ fn a_file_that_is_gone_is_ten_lost_frames_and_their_faces_belong_to_nothing() {
     let store = Store::good();
     fs::remove_file(store.folder().join(format!("frames/{HOUR}/{SECOND}"))).unwrap();
     let verdict = store.verdict();
-    assert_eq!(verdict, Verdict { frames: 10, lost: 10, doubled_faces: 5, ..GOOD });
+    assert_eq!(verdict, Verdict { frames: 10, lost: 10, doubled_faces: 5, wrong_windows: 1, ..GOOD });
     assert!(!verdict.is_clean());
 }
 
@@ -105,18 +112,36 @@ fn files_that_are_there_twice_are_doubled_frames_faces_and_windows() {
         let from = store.folder().join(table).join(HOUR);
         fs::copy(from.join(SECOND), from.join(copy)).unwrap();
     }
-    store.windows(&format!("windows/{HOUR}/{SECOND}"));
+    store.windows(&format!("windows/{HOUR}/{SECOND}"), 0, 20);
     let expected = Verdict {
         frames: 30,
         faces: 15,
         doubled: 10,
         miscounted: 10,
         doubled_faces: 5,
+        windows: 2,
         doubled_windows: 1,
-        windows_off_by: 30,
+        // Each of the two rows differs from what the doubled frames come to.
+        wrong_windows: 2,
         ..GOOD
     };
     assert_eq!(store.verdict(), expected);
+}
+
+#[test]
+fn a_revision_counts_alone_and_must_have_those_before_it() {
+    let store = Store::good();
+    store.windows(&format!("windows/{HOUR}/{FIRST}"), 0, 19);
+    store.windows(&format!("windows/{HOUR}/{SECOND}"), 1, 20);
+    assert_eq!(store.verdict(), Verdict { windows: 2, ..GOOD });
+
+    store.windows(&format!("windows/{HOUR}/{SECOND}"), 2, 20);
+    assert_eq!(store.verdict(), Verdict { windows: 2, wrong_windows: 1, ..GOOD });
+
+    fs::remove_file(store.folder().join(format!("windows/{HOUR}/{FIRST}"))).unwrap();
+    fs::remove_file(store.folder().join(format!("windows/{HOUR}/{SECOND}"))).unwrap();
+    store.windows(&format!("windows/{HOUR}/{FIRST}"), 0, 19);
+    assert_eq!(store.verdict(), Verdict { wrong_windows: 1, ..GOOD });
 }
 
 #[test]
@@ -132,7 +157,7 @@ fn rows_that_nobody_produced_and_rows_with_other_contents_are_found() {
     store.frames("topic-0-9-20-22.parquet", "", 20, 22);
     store.frames(SECOND, "REPLACE (CASE kafka_offset WHEN 11 THEN 'stale' ELSE status END AS status)", 10, 20);
     store.frames(FIRST, "REPLACE (CASE kafka_offset WHEN 4 THEN '5' ELSE frame_id END AS frame_id)", 0, 10);
-    assert_eq!(store.verdict(), Verdict { frames: 22, invented: 2, wrong: 2, ..GOOD });
+    assert_eq!(store.verdict(), Verdict { frames: 22, invented: 2, wrong: 2, wrong_windows: 1, ..GOOD });
 }
 
 #[test]
