@@ -30,11 +30,12 @@ pub(super) struct Collected {
     newest_record: Option<Micros>,
 }
 
-/// Windows that were closed, by what closed them.
+/// Windows that were closed, by what closed them, and those that late frames have changed since.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Closed {
     pub(super) by_watermark: u64,
     pub(super) idle: u64,
+    pub(super) revised: u64,
 }
 
 /// What a finished row led to.
@@ -72,6 +73,7 @@ impl Collected {
             let closed = self.keep_windows(window.closed);
             added.closed.by_watermark += closed.by_watermark;
             added.closed.idle += closed.idle;
+            added.closed.revised += closed.revised;
             self.end = row.meta.key.offset.next();
             self.newest_record = Some(row.meta.record_ts);
             self.bytes += row.memory();
@@ -102,8 +104,14 @@ impl Collected {
     }
 
     fn keep_windows(&mut self, rows: Vec<WindowRow>) -> Closed {
-        let by_watermark = rows.iter().filter(|row| row.closed_by == ClosedBy::Watermark).count();
-        let closed = Closed { by_watermark: by_watermark as u64, idle: (rows.len() - by_watermark) as u64 };
+        let mut closed = Closed::default();
+        for row in &rows {
+            match row.closed_by {
+                _ if row.revision > 0 => closed.revised += 1,
+                ClosedBy::Watermark => closed.by_watermark += 1,
+                ClosedBy::Idle => closed.idle += 1,
+            }
+        }
         let bytes = rows.len() * size_of::<WindowRow>();
         if bytes > 0 {
             self.bytes += bytes;
@@ -121,8 +129,11 @@ impl Collected {
         }
     }
 
-    /// Everything collected, as a batch with the memory that it holds.
-    pub(super) fn take(&mut self, seal: bool, note: Note) -> (Batch, Option<Permit>) {
+    /// Everything collected, as a batch with the memory that it holds. Windows that late frames have changed are emitted here, so
+    /// once per append and with those frames.
+    pub(super) fn take(&mut self, seal: bool, note: Note) -> (Batch, Option<Permit>, Closed) {
+        let revised = self.windows.revise();
+        let closed = self.keep_windows(revised);
         self.bytes = 0;
         let batch = Batch {
             rows: std::mem::take(&mut self.rows),
@@ -132,7 +143,7 @@ impl Collected {
             seal,
             note,
         };
-        (batch, self.permit.take())
+        (batch, self.permit.take(), closed)
     }
 
     /// How many messages have come through in order.
