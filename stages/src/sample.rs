@@ -52,12 +52,8 @@ impl Sampler {
     /// Takes note of a frame that gets another row than `sampled_out` without having been asked for (its envelope is broken, say): a
     /// successor will find it among those that were looked at.
     pub fn note(&mut self, source: &SourceId, capture_ts: Micros) {
-        match self.last.get_mut(source) {
-            Some(last) => *last = capture_ts,
-            None => {
-                self.last.insert(source.clone(), capture_ts);
-                self.forget_stalest();
-            }
+        if self.last.insert(source.clone(), capture_ts).is_none() {
+            self.forget_stalest();
         }
     }
 

@@ -176,3 +176,48 @@ impl Collected {
         self.until.is_some_and(|until| self.end >= until)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use facestream_stages::aggregate::{Late, WindowSettings, WindowState};
+    use prometheus::IntGauge;
+
+    use super::*;
+    use crate::journal::samples;
+
+    /// As many late frames as may come between two appends: their window is emitted once more, in the record that has them.
+    #[test]
+    fn late_frames_make_one_revision_per_append() {
+        let late = Late::Revise { grace: Duration::from_hours(1) };
+        let (length, idle_timeout) = (Duration::from_mins(1), Duration::from_secs(30));
+        let settings = WindowSettings { length, max_out_of_orderness: Duration::from_secs(2), idle_timeout, late };
+        let (now, gauge) = (Instant::now(), || IntGauge::new("gauge", "help").expect("a gauge"));
+        let windows = Windows::new("cams".into(), 0, settings, WindowState::default(), now);
+        let mut collected = Collected::new(windows, Offset(0), None, Budget::new(1 << 20, gauge(), gauge()));
+        let revisions = |batch: &Batch| batch.rows.windows.iter().map(|row| (row.revision, row.frames_ok)).collect::<Vec<_>>();
+
+        // The second frame is six minutes later and closes the first one's window.
+        let mut added = collected.insert(0, samples::frame(0), now);
+        assert_eq!(added, Added::default());
+        added = collected.insert(1, samples::frame(1), now);
+        assert_eq!(added.closed, Closed { by_watermark: 1, ..Closed::default() });
+        let (batch, _, closed) = collected.take(false, Note::Same);
+        assert_eq!((revisions(&batch), closed), (vec![(0, 1)], Closed::default()));
+
+        for offset in 2..5 {
+            let mut late = samples::frame(0);
+            late.meta.key.offset = Offset(offset);
+            assert_eq!(collected.insert(offset as u64, late, now), Added::default(), "neither late nor closing anything");
+        }
+        let (batch, permit, closed) = collected.take(false, Note::Same);
+        assert_eq!((revisions(&batch), batch.end_offset), (vec![(1, 4)], Offset(5)));
+        assert_eq!(closed, Closed { revised: 1, ..Closed::default() });
+        assert!(permit.is_some());
+        // A successor that starts with the record's state has nothing left to say of it.
+        let mut successor = Windows::new("cams".into(), 0, settings, batch.window_state, now);
+        assert_eq!(successor.revise(), []);
+        assert!(collected.take(false, Note::Same).0.rows.is_empty());
+    }
+}

@@ -86,7 +86,9 @@ mod tests {
 
     fn of(numbers: impl IntoIterator<Item = i64>) -> Numbers {
         let mut seen = Numbers::default();
-        numbers.into_iter().for_each(|number| seen.insert(number));
+        for number in numbers {
+            seen.insert(number);
+        }
         seen
     }
 

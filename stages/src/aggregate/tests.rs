@@ -11,7 +11,7 @@ mod hostile;
 mod reference;
 mod revise;
 
-const REVISE: Late = Late::Revise { grace: Duration::from_secs(60) };
+const REVISE: Late = Late::Revise { grace: Duration::from_mins(1) };
 
 fn windows(late: Late, state: WindowState, now: Instant) -> Windows {
     Windows::new("t".into(), 0, settings(late), state, now)

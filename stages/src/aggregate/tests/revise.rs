@@ -71,7 +71,7 @@ impl<'a> Partition<'a> {
             }
             Step::Idle => {
                 // Sources that were heard of within the last five seconds stay open.
-                let now = self.now() + self.settings.idle_timeout - Duration::from_secs(5);
+                let now = self.now() + self.settings.idle_timeout.saturating_sub(Duration::from_secs(5));
                 self.fresh.extend(self.windows.close_idle(now));
             }
         }
@@ -98,7 +98,9 @@ proptest! {
     ) {
         let late = Late::Revise { grace: Duration::from_secs(grace as u64) };
         let mut partition = Partition::new(&frames, settings(late));
-        steps.into_iter().for_each(|step| partition.step(step));
+        for step in steps {
+            partition.step(step);
+        }
         let (rows, late) = partition.finish();
 
         let beyond = beyond_grace(&frames, grace);
