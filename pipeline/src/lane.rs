@@ -270,6 +270,7 @@ impl Lane {
         let windows = &self.shared.metrics.windows;
         windows.with_label_values(&["watermark"]).inc_by(closed.by_watermark);
         windows.with_label_values(&["idle"]).inc_by(closed.idle);
+        self.shared.metrics.revised_windows.inc_by(closed.revised);
     }
 
     fn report_lag(&self, position: Position) {
@@ -324,7 +325,8 @@ impl Lane {
     /// Waits until all that was sent is acknowledged, appends what is collected, reports it for the commit, and publishes if it
     /// is a seal.
     fn write(&mut self, mut journal: Journal, action: Action) -> Writing {
-        let (batch, permit) = self.collected.take(action.seal.is_some(), action.note);
+        let (batch, permit, closed) = self.collected.take(action.seal.is_some(), action.note);
+        self.count_windows(closed);
         self.send();
         let sends = std::mem::take(&mut self.sends);
         self.last_append = Instant::now();

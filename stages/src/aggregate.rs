@@ -1,11 +1,10 @@
 //! Tumbling windows per source over event time.
 //!
-//! In: frame rows in offset order, and the passing of processing time. Out: closed windows as [`WindowRow`]s.
-//! Invariant: [`WindowState`] after the frames up to an offset is all there is to know, so that a successor that starts
-//! with it goes on exactly; a window is emitted once, and a frame that comes after that is counted as late.
+//! In: frame rows in offset order, and the passing of processing time. Out: [`WindowRow`]s of windows that were closed, and of
+//! closed ones that late frames have changed. Invariant: [`WindowState`] after the frames up to an offset is all there is to know, so
+//! that a successor that starts with it goes on exactly; each revision of a window is emitted once, from 0 on without a gap.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,12 @@ use facestream_schemas::tables::FrameRow;
 use facestream_schemas::{ClosedBy, Micros, SourceId, WindowRow};
 use serde::{Deserialize, Serialize};
 
-use crate::histogram::LogHistogram;
+mod numbers;
+mod source;
+mod window;
+
+use source::{Place, SourceState};
+use window::Owner;
 
 /// How windows are cut and closed.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +38,7 @@ pub enum Late {
     /// It is counted as late, and otherwise left out.
     Drop,
     /// The window is emitted again, with the frame and the next revision, while the source's watermark is no further than `grace`
-    /// beyond the window's end.
+    /// beyond the window's end; after that it counts as late. A window that had no frame in time is emitted all the same.
     Revise {
         /// In event time.
         grace: Duration,
@@ -42,44 +46,30 @@ pub enum Late {
 }
 
 /// Sources that a partition remembers at most: with more (a random key per message, say) the stalest are closed and forgotten.
-const MAX_SOURCES: usize = 4_096;
+pub(crate) const MAX_SOURCES: usize = 4_096;
 
 /// Everything windows know of one partition; travels in every journal record.
+///
+/// At most 4,096 sources with at most 1,000 windows each: with more, the stalest sources and the oldest windows are closed before
+/// their time. With [`Late::Revise`] a window stays in it until the source's watermark has passed the grace, so that of a source
+/// that fell silent the windows of the last `grace` remain.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WindowState {
     sources: BTreeMap<SourceId, SourceState>,
 }
 
 impl WindowState {
-    /// Stand-in.
-    pub fn all_looked_at(&self) -> impl Iterator<Item = (SourceId, Micros)> + '_ {
-        std::iter::empty()
+    /// The event time of the last frame of a source, in offset order, that was not sampled out: where the load policy `sample` goes
+    /// on.
+    #[must_use]
+    pub fn looked_at(&self, source: &SourceId) -> Option<Micros> {
+        self.sources.get(source)?.looked_at
     }
-}
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct SourceState {
-    /// Highest event time seen.
-    highest: Micros,
-    /// End of the last closed window: frames before it are late.
-    closed_until: Micros,
-    /// Late frames since the last closed window.
-    late: i64,
-    /// Open windows by start.
-    open: BTreeMap<Micros, OpenWindow>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct OpenWindow {
-    end: Micros,
-    ok: i64,
-    failed: i64,
-    with_face: i64,
-    faces: i64,
-    faces_max: i64,
-    score_sum: f64,
-    scored: i64,
-    e2e_ms: LogHistogram,
+    /// [`looked_at`](Self::looked_at) of every source that has one.
+    pub fn all_looked_at(&self) -> impl Iterator<Item = (SourceId, Micros)> + '_ {
+        self.sources.iter().filter_map(|(id, source)| Some((id.clone(), source.looked_at?)))
+    }
 }
 
 /// The windows of one partition.
@@ -99,7 +89,9 @@ pub struct Windows {
 pub struct Added {
     /// The frame came too late for its window.
     pub late: bool,
-    /// Windows that it closed.
+    /// The frame came after its window was closed, and is in it: [`Windows::revise`] will emit that.
+    pub revised: bool,
+    /// Rows of the windows that it closed, and of those that can change no more but had something left to say.
     pub closed: Vec<WindowRow>,
 }
 
@@ -118,23 +110,23 @@ impl Windows {
 
     /// Counts a frame, closing the windows that its event time completes.
     pub fn add(&mut self, row: &FrameRow, now: Instant) -> Added {
-        let at = row.meta.capture_ts;
-        let start = self.window_start(at);
-        let source = self.state.sources.entry(row.meta.source_id.clone()).or_insert_with(|| SourceState::new(at));
-        self.heard.insert(row.meta.source_id.clone(), now);
-
-        let passed = start + self.settings.length <= source.watermark(self.settings);
-        let late = at < source.closed_until || (passed && source.open_at(at).is_none());
-        if late {
-            source.late += 1;
-        } else {
-            source.window_at(at, start, self.settings.length).add(row);
-        }
-        source.highest = source.highest.max(at);
-
-        let mut closed = self.close(&row.meta.source_id, ClosedBy::Watermark);
+        // Half-open windows have an end after each of their frames.
+        let at = row.meta.capture_ts.clamp(Micros(0), Micros(Micros::MAX.0 - 1));
+        let id = &row.meta.source_id;
+        let source = self.state.sources.entry(id.clone()).or_insert_with(|| SourceState::new(at));
+        self.heard.insert(id.clone(), now);
+        let place = source.add(row, at, self.settings);
+        let mut closed = self.close(id, ClosedBy::Watermark);
         closed.extend(self.forget_stalest());
-        Added { late, closed }
+        Added { late: place == Place::Late, revised: place == Place::Revised, closed }
+    }
+
+    /// Rows of closed windows that frames have come for since, each with its next revision. To be called once per append, so that
+    /// these rows become durable with the frames, and however many those are they make one revision.
+    pub fn revise(&mut self) -> Vec<WindowRow> {
+        let Self { topic, partition, state, .. } = self;
+        let sources = state.sources.iter_mut();
+        sources.flat_map(|(source, state)| state.revise(Owner { source, topic, partition: *partition })).collect()
     }
 
     /// Closes the windows of sources that have been silent for the idle time-out. To be called when the partition is caught up.
@@ -165,26 +157,9 @@ impl Windows {
         self.state.sources.iter().filter(|(_, source)| !source.open.is_empty()).map(|(id, _)| id)
     }
 
-    fn window_start(&self, at: Micros) -> Micros {
-        let length = i64::try_from(self.settings.length.as_micros()).unwrap_or(i64::MAX).max(1);
-        Micros(at.0 - at.0.rem_euclid(length))
-    }
-
-    /// Emits what is due of one source: all its windows if it is idle, else those that its watermark has passed.
-    fn close(&mut self, id: &SourceId, by: ClosedBy) -> Vec<WindowRow> {
-        let Some(source) = self.state.sources.get_mut(id) else { return Vec::new() };
-        let watermark = source.watermark(self.settings);
-        let mut rows = Vec::new();
-        while let Some(first) = source.open.first_entry() {
-            if by == ClosedBy::Watermark && first.get().end > watermark {
-                break;
-            }
-            let (start, window) = first.remove_entry();
-            source.closed_until = source.closed_until.max(window.end);
-            let late = std::mem::take(&mut source.late);
-            rows.push(window.row(id.clone(), Arc::clone(&self.topic), self.partition, start, late, by));
-        }
-        rows
+    fn close(&mut self, source: &SourceId, by: ClosedBy) -> Vec<WindowRow> {
+        let owner = Owner { source, topic: &self.topic, partition: self.partition };
+        self.state.sources.get_mut(source).map_or_else(Vec::new, |state| state.close(by, owner, self.settings))
     }
 
     /// Keeps the number of sources bounded, whatever the keys are: an eighth goes at a time, lowest event time first.
@@ -197,97 +172,15 @@ impl Windows {
         let mut rows = Vec::new();
         for (_, id) in by_age.into_iter().take(MAX_SOURCES / 8) {
             rows.extend(self.close(&id, ClosedBy::Idle));
-            self.state.sources.remove(&id);
+            let owner = Owner { source: &id, topic: &self.topic, partition: self.partition };
+            rows.extend(self.state.sources.remove(&id).map_or_else(Vec::new, |mut source| source.revise(owner)));
             self.heard.remove(&id);
         }
         rows
     }
 }
 
-impl SourceState {
-    fn new(first: Micros) -> Self {
-        Self { highest: first, closed_until: Micros(0), late: 0, open: BTreeMap::new() }
-    }
-
-    fn watermark(&self, settings: WindowSettings) -> Micros {
-        self.highest - settings.max_out_of_orderness
-    }
-
-    /// The start of the open window that holds `at`.
-    fn open_at(&self, at: Micros) -> Option<Micros> {
-        self.open.range(..=at).next_back().filter(|(_, window)| at < window.end).map(|(start, _)| *start)
-    }
-
-    /// The open window that holds `at`, else a new one, `length` long from `start`. A window keeps the end that it was
-    /// opened with; where the configured length has changed since, the new one is cut so that it overlaps none.
-    fn window_at(&mut self, at: Micros, start: Micros, length: Duration) -> &mut OpenWindow {
-        let place = self.open_at(at).unwrap_or_else(|| {
-            let before = self.open.range(..=at).next_back().map_or(self.closed_until, |(_, window)| window.end);
-            start.max(before)
-        });
-        let after = self.open.range((Bound::Excluded(at), Bound::Unbounded)).next().map(|(start, _)| *start);
-        let end = after.map_or(start + length, |after| after.min(start + length));
-        self.open.entry(place).or_insert_with(|| OpenWindow::new(end))
-    }
-}
-
-impl OpenWindow {
-    fn new(end: Micros) -> Self {
-        Self {
-            end,
-            ok: 0,
-            failed: 0,
-            with_face: 0,
-            faces: 0,
-            faces_max: 0,
-            score_sum: 0.0,
-            scored: 0,
-            e2e_ms: LogHistogram::default(),
-        }
-    }
-
-    fn add(&mut self, row: &FrameRow) {
-        self.e2e_ms.record(row.e2e_ms);
-        let Ok(detections) = &row.outcome else {
-            self.failed += 1;
-            return;
-        };
-        let faces = detections.len() as i64;
-        self.ok += 1;
-        self.with_face += i64::from(faces > 0);
-        self.faces += faces;
-        self.faces_max = self.faces_max.max(faces);
-        for score in detections.iter().filter_map(|detection| detection.score) {
-            self.score_sum += f64::from(score);
-            self.scored += 1;
-        }
-    }
-
-    fn row(&self, source_id: SourceId, topic: Arc<str>, partition: i32, start: Micros, late: i64, by: ClosedBy) -> WindowRow {
-        let mean = |sum: f64, count: i64| (count > 0).then(|| sum / count as f64);
-        WindowRow {
-            source_id,
-            window_start: start,
-            window_end: self.end,
-            topic,
-            partition,
-            revision: 0,
-            frames_ok: self.ok,
-            frames_failed: self.failed,
-            frames_skipped: 0,
-            frames_missing: None,
-            frames_with_face: self.with_face,
-            faces_total: self.faces,
-            faces_per_frame_mean: mean(self.faces as f64, self.ok),
-            faces_per_frame_max: (self.ok > 0).then_some(self.faces_max),
-            score_mean: mean(self.score_sum, self.scored),
-            e2e_ms_p50: self.e2e_ms.quantile(0.50),
-            e2e_ms_p99: self.e2e_ms.quantile(0.99),
-            late_frames: late,
-            closed_by: by,
-        }
-    }
-}
-
+#[cfg(test)]
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;

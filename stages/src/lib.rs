@@ -1,4 +1,4 @@
-//! What facestream does to frames, in flow order: decode, detect, restore order, aggregate, encode.
+//! What facestream does to frames, in flow order: sample, decode, detect, restore order, aggregate, encode.
 //!
 //! Pure and synchronous: no Kafka, no threads, no clocks (time comes in as an argument), no metrics. Stages never see
 //! an offset except as a value that they carry.

@@ -263,11 +263,17 @@ impl Assignment {
         Some((Arc::clone(&partition.topic), ticket, care))
     }
 
-    /// Whether the load policy lets the frame be looked at. To be asked once of each message, in their order.
-    pub(super) fn is_chosen(&self, meta: &FrameMeta) -> bool {
+    /// Whether the load policy lets the frame be looked at, if it is one. To be asked once of each message, in their order.
+    pub(super) fn is_chosen(&self, meta: &FrameMeta, is_frame: bool) -> bool {
         let partition = Partition { topic: Arc::clone(&meta.key.topic), number: meta.key.partition };
         match self.held().get_mut(&partition) {
-            Some(Held::Bound(Bound { sampler: Some(sampler), .. })) => sampler.chooses(&meta.source_id, meta.capture_ts),
+            Some(Held::Bound(Bound { sampler: Some(sampler), .. })) if is_frame => {
+                sampler.chooses(&meta.source_id, meta.capture_ts)
+            }
+            Some(Held::Bound(Bound { sampler: Some(sampler), .. })) => {
+                sampler.note(&meta.source_id, meta.capture_ts);
+                true
+            }
             _ => true,
         }
     }

@@ -35,11 +35,12 @@ pub(super) struct Collected {
     newest_record: Option<Micros>,
 }
 
-/// Windows that were closed, by what closed them.
+/// Windows that were closed, by what closed them, and those that late frames have changed since.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Closed {
     pub(super) by_watermark: u64,
     pub(super) idle: u64,
+    pub(super) revised: u64,
 }
 
 /// What a finished row led to.
@@ -87,6 +88,7 @@ impl Collected {
             let closed = self.keep_windows(window.closed);
             added.closed.by_watermark += closed.by_watermark;
             added.closed.idle += closed.idle;
+            added.closed.revised += closed.revised;
             self.end = row.meta.key.offset.next();
             self.newest_record = Some(row.meta.record_ts);
             self.bytes += row.memory();
@@ -117,8 +119,14 @@ impl Collected {
     }
 
     fn keep_windows(&mut self, rows: Vec<WindowRow>) -> Closed {
-        let by_watermark = rows.iter().filter(|row| row.closed_by == ClosedBy::Watermark).count();
-        let closed = Closed { by_watermark: by_watermark as u64, idle: (rows.len() - by_watermark) as u64 };
+        let mut closed = Closed::default();
+        for row in &rows {
+            match row.closed_by {
+                _ if row.revision > 0 => closed.revised += 1,
+                ClosedBy::Watermark => closed.by_watermark += 1,
+                ClosedBy::Idle => closed.idle += 1,
+            }
+        }
         let bytes = rows.len() * size_of::<WindowRow>();
         if bytes > 0 {
             self.bytes += bytes;
@@ -152,8 +160,11 @@ impl Collected {
         }
     }
 
-    /// Everything collected, as a batch with the memory that it holds.
-    pub(super) fn take(&mut self, seal: bool, note: Note) -> (Batch, Option<Permit>) {
+    /// Everything collected, as a batch with the memory that it holds. Windows that late frames have changed are emitted here, so
+    /// once per append and with those frames.
+    pub(super) fn take(&mut self, seal: bool, note: Note) -> (Batch, Option<Permit>, Closed) {
+        let revised = self.windows.revise();
+        let closed = self.keep_windows(revised);
         self.bytes = 0;
         let batch = Batch {
             rows: std::mem::take(&mut self.rows),
@@ -163,7 +174,7 @@ impl Collected {
             seal,
             note,
         };
-        (batch, self.permit.take())
+        (batch, self.permit.take(), closed)
     }
 
     /// How many messages have come through in order.
@@ -194,5 +205,54 @@ impl Collected {
     /// Whether a run until the end has got there.
     pub(super) fn is_at_the_end(&self) -> bool {
         self.until.is_some_and(|until| self.end >= until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use facestream_stages::aggregate::{Late, WindowSettings, WindowState};
+    use prometheus::IntGauge;
+
+    use super::*;
+    use crate::journal::samples;
+
+    /// As many late frames as may come between two appends: their window is emitted once more, in the record that has them.
+    #[test]
+    fn late_frames_make_one_revision_per_append() {
+        let late = Late::Revise { grace: Duration::from_hours(1) };
+        let (length, idle_timeout) = (Duration::from_mins(1), Duration::from_secs(30));
+        let settings = WindowSettings { length, max_out_of_orderness: Duration::from_secs(2), idle_timeout, late };
+        let (now, gauge) = (Instant::now(), || IntGauge::new("gauge", "help").expect("a gauge"));
+        let windows = Windows::new("cams".into(), 0, settings, WindowState::default(), now);
+        let mut collected = Collected::new(windows, None, Offset(0), None, Budget::new(1 << 20, gauge(), gauge()));
+        let revisions = |batch: &Batch| batch.rows.windows.iter().map(|row| (row.revision, row.frames_ok)).collect::<Vec<_>>();
+
+        // The second frame is six minutes later and closes the first one's window.
+        let mut added = collected.insert(0, samples::frame(0), Vec::new(), now);
+        assert_eq!(added, Added::default());
+        added = collected.insert(1, samples::frame(1), Vec::new(), now);
+        assert_eq!(added.closed, Closed { by_watermark: 1, ..Closed::default() });
+        let (batch, _, closed) = collected.take(false, Note::Same);
+        assert_eq!((revisions(&batch), closed), (vec![(0, 1)], Closed::default()));
+
+        for offset in 2..5 {
+            let mut late = samples::frame(0);
+            late.meta.key.offset = Offset(offset);
+            assert_eq!(
+                collected.insert(offset as u64, late, Vec::new(), now),
+                Added::default(),
+                "neither late nor closing anything"
+            );
+        }
+        let (batch, permit, closed) = collected.take(false, Note::Same);
+        assert_eq!((revisions(&batch), batch.end_offset), (vec![(1, 4)], Offset(5)));
+        assert_eq!(closed, Closed { revised: 1, ..Closed::default() });
+        assert!(permit.is_some());
+        // A successor that starts with the record's state has nothing left to say of it.
+        let mut successor = Windows::new("cams".into(), 0, settings, batch.window_state, now);
+        assert_eq!(successor.revise(), []);
+        assert!(collected.take(false, Note::Same).0.rows.is_empty());
     }
 }

@@ -14,7 +14,8 @@ use super::{Bare, Run, config, cores, median};
 /// The same frames in each envelope, by turns.
 pub(super) fn compare(bare: &Bare, kafka: &Kafka, frames: usize, rounds: usize) {
     let raw = bare.produce(kafka, frames);
-    let bodies: Vec<_> = bare.pictures.iter().map(|picture| json!({"frame_seq": 1, "image": base64(picture)}).to_string()).collect();
+    let bodies: Vec<_> =
+        bare.pictures.iter().map(|picture| json!({"frame_seq": 1, "image": base64(picture)}).to_string()).collect();
     let in_json = bare.produce_as(kafka, frames, |n| Record { payload: Some(bodies[n].clone().into()), ..Record::default() });
     let mut columns: [Vec<f64>; 3] = Default::default();
     for round in 1..=rounds {
@@ -54,7 +55,8 @@ fn claim_checks(bare: &Bare, kafka: &Kafka, raw: &str, frames: usize, rounds: us
             "  round {round}: {:.1} frames/s by claim check ({:.2} cores for the S3 server and others), {:.1} raw ({:.2})",
             fetched.frames_per_s, fetched.other_cores, plain.frames_per_s, plain.other_cores
         );
-        let ratios = [fetched.frames_per_s / plain.frames_per_s, per_core(&fetched) / per_core(&plain), fetched.cpu_s / plain.cpu_s];
+        let ratios =
+            [fetched.frames_per_s / plain.frames_per_s, per_core(&fetched) / per_core(&plain), fetched.cpu_s / plain.cpu_s];
         columns.iter_mut().zip(ratios).for_each(|(column, value)| column.push(value));
     }
     let [rate, per_core, cpu] = columns.map(median);

@@ -10,9 +10,9 @@ use std::{fs, iter, thread};
 
 use toml::Table;
 
-use super::check::WINDOW_S;
 use super::arena::Arena;
 use super::availability::{Gaps, LOOK_EVERY, Watch, journal_ends};
+use super::check::WINDOW_S;
 use super::keeper::{Group, Keeper, Tally};
 use super::producer::Truth;
 use super::round::{GroupPlan, StoreKind, TOPIC, joined};

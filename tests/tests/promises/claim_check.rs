@@ -200,9 +200,8 @@ fn a_server_that_hangs_holds_up_its_own_partition_alone() {
         open => Err(open.to_string()),
     });
     // Everything that the other partition has, fetched or not, comes through meanwhile.
-    let quick_ones: Vec<_> = (0..200)
-        .map(|n| if n % 2 == 0 { claim(1, &format!("{server}/fast/{n}.jpg"), &[]) } else { sent(&jpeg) })
-        .collect();
+    let quick_ones: Vec<_> =
+        (0..200).map(|n| if n % 2 == 0 { claim(1, &format!("{server}/fast/{n}.jpg"), &[]) } else { sent(&jpeg) }).collect();
     kafka.produce(&topic, &quick_ones);
     running.wait_metric("facestream_frames_total", &[("status", "ok")], LONG, |frames| frames == 200.0);
     running.wait_metric("facestream_committed_offset", &[("partition", "1")], LONG, |offset| offset == 200.0);

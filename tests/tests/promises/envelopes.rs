@@ -50,7 +50,8 @@ fn the_same_picture_comes_through_every_envelope_with_its_metadata() {
     let jpeg = picture.jpeg.as_slice();
     let ns = CAPTURED_NS.to_string();
     let auto = kafka.topic("auto", 1);
-    let json = json!({"source_id": "door", "capture_ts_ns": CAPTURED_NS, "frame_seq": 7, "image": base64(jpeg), "more": [1, {"a": 2}]});
+    let json =
+        json!({"source_id": "door", "capture_ts_ns": CAPTURED_NS, "frame_seq": 7, "image": base64(jpeg), "more": [1, {"a": 2}]});
     let url_safe = base64(jpeg).replace('+', "-").replace('/', "_").replace('=', "");
     let sent = [
         record(jpeg, headers(&[("source_id", "door"), ("capture_ts_ns", &ns), ("frame_seq", "7")])),
@@ -87,7 +88,10 @@ fn the_same_picture_comes_through_every_envelope_with_its_metadata() {
         )],
     );
     let savant = kafka.topic("savant", 1);
-    kafka.produce(&savant, &[record(jpeg, headers(&[("x-stream", "door"), ("pts-ms", &(CAPTURED_NS / 1_000_000).to_string()), ("x-seq", "7")]))]);
+    kafka.produce(
+        &savant,
+        &[record(jpeg, headers(&[("x-stream", "door"), ("pts-ms", &(CAPTURED_NS / 1_000_000).to_string()), ("x-seq", "7")]))],
+    );
 
     let folder = scratch();
     let mut config = Facestream::config(kafka, &auto, "envelopes", &file_url(folder.path()));
@@ -137,7 +141,9 @@ fn the_same_picture_comes_through_every_envelope_with_its_metadata() {
 fn hostile(jpeg: &[u8]) -> Vec<(&'static str, Record, &'static str)> {
     let plain = |body: serde_json::Value| record(body.to_string(), Vec::new());
     let image = base64(jpeg);
-    let ce = |more: &[(&str, &str)]| [headers(&[("ce_specversion", "1.0"), ("ce_id", "1"), ("ce_source", "/s"), ("ce_type", "t")]), headers(more)].concat();
+    let ce = |more: &[(&str, &str)]| {
+        [headers(&[("ce_specversion", "1.0"), ("ce_id", "1"), ("ce_source", "/s"), ("ce_type", "t")]), headers(more)].concat()
+    };
     let nested = [b"{\"a\":".repeat(1_000_000), b"1".to_vec()].concat();
     let deep = [vec![0x81, 0xA1, b'a', 0x91], vec![0x91; 1_000_000]].concat();
     vec![
@@ -158,11 +164,23 @@ fn hostile(jpeg: &[u8]) -> Vec<(&'static str, Record, &'static str)> {
         ("a CloudEvent whose time is none", record(jpeg, ce(&[("ce_time", "noon")])), "envelope_error"),
         ("a CloudEvent of nothing", record(Vec::new(), ce(&[])), "envelope_error"),
         ("a URI and a value", record(jpeg, headers(&[("image_uri", "https://example.com/a.jpg")])), "envelope_error"),
-        ("a URI that is not allowed", record(Vec::new(), headers(&[("image_uri", "https://example.com/a.jpg")])), "fetch_refused"),
+        (
+            "a URI that is not allowed",
+            record(Vec::new(), headers(&[("image_uri", "https://example.com/a.jpg")])),
+            "fetch_refused",
+        ),
         ("a file", record(Vec::new(), headers(&[("image_uri", "file:///etc/passwd")])), "fetch_refused"),
-        ("a digest that is none", record(Vec::new(), headers(&[("image_uri", "https://a/b"), ("image_sha256", "12")])), "envelope_error"),
+        (
+            "a digest that is none",
+            record(Vec::new(), headers(&[("image_uri", "https://a/b"), ("image_sha256", "12")])),
+            "envelope_error",
+        ),
         ("an H.264 packet", record(&[0, 0, 0, 1, 0x67, 0x42, 0, 0x1F, 0xE9, 0, 0, 0, 1, 0x68][..], Vec::new()), "unsupported"),
-        ("an HEVC packet", record(&[0, 0, 0, 1, 0x40, 0x01, 0x0C, 0x01, 0xFF, 0xFF, 0, 0, 0, 1, 0x42, 0x01][..], Vec::new()), "unsupported"),
+        (
+            "an HEVC packet",
+            record(&[0, 0, 0, 1, 0x40, 0x01, 0x0C, 0x01, 0xFF, 0xFF, 0, 0, 0, 1, 0x42, 0x01][..], Vec::new()),
+            "unsupported",
+        ),
         ("a VP9 key frame", record(&[0x82, 0x49, 0x83, 0x42, 0, 0x77, 0xF0, 0x32, 0x34][..], Vec::new()), "unsupported"),
         ("AV1", record(&[0x12, 0, 0x0A, 0x0B, 0, 0, 0, 0x2D, 0x4C, 0xFF, 0xB3, 0xC0, 0x21][..], Vec::new()), "unsupported"),
         ("100 MB of base64", record(vec![b'A'; 20 << 20], headers(&[("content-type", "application/json")])), "too_large"),
@@ -202,7 +220,8 @@ fn a_hostile_message_has_its_row_its_dead_letter_and_its_counter_and_the_pipelin
     assert_eq!(finished.code, Some(0), "{}", finished.output);
 
     assert_exactly_once(kafka, &topic, folder.path());
-    let rows = Duck::in_folder(folder.path()).rows("SELECT status, error, ts_origin FROM 'frames/**/*.parquet' ORDER BY kafka_offset");
+    let rows =
+        Duck::in_folder(folder.path()).rows("SELECT status, error, ts_origin FROM 'frames/**/*.parquet' ORDER BY kafka_offset");
     for ((what, _, status), row) in sent.iter().zip(&rows) {
         assert_eq!(row["status"], *status, "{what}: {row:?}");
         assert_eq!(row["error"].is_null(), *status == "ok", "{what}: {row:?}");

@@ -75,7 +75,10 @@ fn every_frame_has_its_event_every_failure_its_dead_letter_and_every_window_its_
         let body: Value = serde_json::from_slice(event.payload().expect("a body")).expect("JSON");
         assert_eq!(body["event_id"], header(event, "event_id"));
         assert_eq!(body["source_id"], text(event.key()));
-        assert_eq!(body["detections"].as_array().map(Vec::len).unwrap_or_default(), body["face_count"].as_u64().unwrap_or(0) as usize);
+        assert_eq!(
+            body["detections"].as_array().map(Vec::len).unwrap_or_default(),
+            body["face_count"].as_u64().unwrap_or(0) as usize
+        );
     }
 
     // Dead letters: the message as it came, under its coordinates.
@@ -83,11 +86,8 @@ fn every_frame_has_its_event_every_failure_its_dead_letter_and_every_window_its_
     let found: BTreeSet<_> = letters.iter().map(|letter| text(letter.key())).collect();
     assert_eq!(found, keys(&duck, "status <> 'ok'"));
     assert_eq!(found.len(), 12);
-    let sent: BTreeMap<String, &Record> = records
-        .iter()
-        .zip(&offsets)
-        .map(|(record, offset)| (format!("{topic}/{}/{offset}", record.partition), record))
-        .collect();
+    let sent: BTreeMap<String, &Record> =
+        records.iter().zip(&offsets).map(|(record, offset)| (format!("{topic}/{}/{offset}", record.partition), record)).collect();
     for letter in &letters {
         let record = sent[&text(letter.key())];
         assert_eq!(letter.payload(), record.payload.as_deref(), "the bytes as they came");

@@ -56,7 +56,8 @@ fn windows(policy: &str) -> Vec<[i64; 5]> {
          arg_max(frames_ok, revision) AS ok, arg_max(frames_missing, revision) AS missing, sum(late_frames)::BIGINT AS late \
          FROM 'windows/**/*.parquet' GROUP BY ALL ORDER BY minute"
     ));
-    let number = |row: &serde_json::Map<String, Value>, name: &str| row[name].as_i64().unwrap_or_else(|| panic!("{name} of {row:?}"));
+    let number =
+        |row: &serde_json::Map<String, Value>, name: &str| row[name].as_i64().unwrap_or_else(|| panic!("{name} of {row:?}"));
     for row in &rows {
         assert_eq!(number(row, "revisions"), number(row, "highest"), "revisions are dense: {row:?}");
     }

@@ -47,12 +47,11 @@ impl Polling<'_> {
         let value = message.payload().filter(|value| value.len() as u64 <= rules.max_bytes).map(Bytes::copy_from_slice);
         let original = self.poller.keeps_originals.then(|| Box::new(original(message, value.clone())));
         let (meta, picture) = envelope::open(&record(message, topic, value), rules);
-        let picture = picture.and_then(|picture| {
-            if self.assignment.is_chosen(&meta) {
-                return Ok(picture);
-            }
+        let picture = if self.assignment.is_chosen(&meta, picture.is_ok()) {
+            picture
+        } else {
             Err(Rejection::new(Reason::SampledOut, format_args!("load.policy is sample with load.fps {}", load.fps)))
-        });
+        };
         self.count(&meta);
         let max_age = (load.policy == Policy::SkipStale).then_some(load.max_age);
         let frame = Unsent { meta, picture, ticket, max_age, original };
