@@ -71,13 +71,13 @@ impl Polling<'_> {
 
     /// To the workers, whose channel holds all that the budget allows; a picture that lies elsewhere is fetched on the way.
     pub(super) fn send(&mut self, Unsent { meta, picture, ticket, max_age, original }: Unsent) {
-        self.assignment.lanes.metrics.queued_frames.inc();
         let memory = picture.as_ref().map_or(0, Picture::memory) + original.as_deref().map_or(0, Original::memory);
         let permit = self.poller.in_flight.take(memory.max(self.frame_bytes));
         let job = Job { meta, picture, ticket, permit, polled: Instant::now(), fetch: None, max_age, original };
         if matches!(job.picture, Ok(Picture::At(_))) && !job.is_stale() {
             self.fetch(job);
         } else {
+            self.assignment.lanes.metrics.queued_frames.inc();
             // Fails only when all workers are gone; the message then has no row and is the next run's.
             let _ = self.poller.jobs.send(job);
         }
@@ -89,6 +89,7 @@ impl Polling<'_> {
         let reference = reference.clone();
         let partition = Partition { topic: Arc::clone(&job.meta.key.topic), number: job.meta.key.partition };
         let (jobs, ticket) = (Arc::downgrade(&self.poller.jobs), job.ticket.clone());
+        let queued = self.assignment.lanes.metrics.queued_frames.clone();
         let done = move |fetched: Fetched| {
             job.polled = Instant::now();
             job.fetch = Some(fetched.took);
@@ -97,6 +98,7 @@ impl Polling<'_> {
                 Picture::Encoded(image)
             });
             if let Some(jobs) = jobs.upgrade() {
+                queued.inc();
                 let _ = jobs.send(job);
             }
         };
