@@ -5,6 +5,7 @@
 pub mod commands;
 pub mod topology;
 
+pub mod fetch;
 pub mod http;
 pub mod journal;
 pub mod kafka;
