@@ -115,7 +115,11 @@ mod tests {
             schedule.end(&'a');
             next.extend(started(&mut schedule));
         }
-        assert_eq!(next, [('b', 1), ('b', 2)], "the first end only brings the number down to the limit");
+        assert_eq!(
+            next,
+            [('b', 1), ('a', 4)],
+            "none at first, which brings the number down to 4; then of 2 and 1; then of 1 and 2"
+        );
     }
 
     #[test]
