@@ -1,7 +1,7 @@
 //! Tricks with URIs, each with what becomes of it.
 
 use super::*;
-use crate::config::Config;
+use crate::config::{Config, Sources};
 
 const LIST: [&str; 8] = [
     "https://cams.example/stills/",
@@ -227,6 +227,28 @@ fn every_mistake_in_the_lists_is_told_with_its_key() {
         assert!(*key == expected && text.contains(why) && !text.contains("hunter2"), "{key}: {text}");
     }
     assert!(parsed(&LIST, &["10.0.0.0/8", "fd00::/8", "192.168.1.7"]).is_ok());
+}
+
+#[test]
+fn mistakes_reach_whoever_configures_under_the_keys_that_they_are_in() {
+    let mistakes = |set: &[&str]| {
+        let set = set.iter().map(ToString::to_string).collect();
+        crate::config::load(&Sources { set, ..Sources::default() }).err().map(|mistakes| mistakes.to_string())
+    };
+    for (set, expected) in [
+        (&["fetch.allow=https://host/a"][..], "fetch.allow (--set): \"https://host/a\" has to end in a slash"),
+        (&["fetch.private=10.0.0.1/8"], "fetch.private (--set): \"10.0.0.1/8\" is not a network"),
+        (&["fetch.options.region=x"], "fetch.options.region (--set): is no option of any store in fetch.allow"),
+        (&["fetch.allow=gs://b/", "fetch.options.endpoint_url=x"], "fetch.options.endpoint_url"),
+        (&["fetch.allow=[\"s3://b/\", \"a\", \"b\"]"], "\"b\" is not a URI"),
+    ] {
+        let told = mistakes(set).expect("a mistake");
+        assert!(told.contains(expected), "{set:?}: {told}");
+    }
+    assert_eq!(
+        mistakes(&["fetch.allow=[\"s3://b/p/\", \"az://c/\"]", "fetch.options.region=x", "fetch.options.account_name=y"]),
+        None
+    );
 }
 
 proptest::proptest! {

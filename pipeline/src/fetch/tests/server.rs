@@ -102,7 +102,7 @@ impl Server {
     }
 }
 
-fn serve(mut connection: &TcpStream, counts: &Counts, script: &dyn Fn(&str, usize) -> Vec<Step>, arrived: &Sender<String>) {
+fn serve(connection: &TcpStream, counts: &Counts, script: &dyn Fn(&str, usize) -> Vec<Step>, arrived: &Sender<String>) {
     let mut lines = BufReader::new(connection).lines();
     while let Some(Ok(request)) = lines.next() {
         let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -114,14 +114,26 @@ fn serve(mut connection: &TcpStream, counts: &Counts, script: &dyn Fn(&str, usiz
         counts.peak.fetch_max(counts.now.fetch_add(1, SeqCst) + 1, SeqCst);
         let steps = script(&path, counts.requests.fetch_add(1, SeqCst));
         let _ = arrived.send(path);
-        let goes_on = steps.into_iter().all(|step| match step {
-            Step::Send(bytes) => {
-                // Not answered any more once the last byte is on its way.
-                counts.now.fetch_sub(1, SeqCst);
-                let sent = connection.write_all(&bytes).is_ok();
-                counts.now.fetch_add(1, SeqCst);
-                sent
-            }
+        let goes_on = work_off(steps, connection, || {
+            counts.now.fetch_sub(1, SeqCst);
+        });
+        if !goes_on {
+            break;
+        }
+    }
+    let _ = connection.shutdown(std::net::Shutdown::Both);
+}
+
+/// Does one step after the other until one fails; `answered` is called before the last, after which the client may go on.
+fn work_off(steps: Vec<Step>, mut connection: &TcpStream, answered: impl FnOnce()) -> bool {
+    let last = steps.len().saturating_sub(1);
+    let mut answered = Some(answered);
+    let goes_on = steps.into_iter().enumerate().all(|(i, step)| {
+        if let Some(answered) = answered.take_if(|_| i == last) {
+            answered();
+        }
+        match step {
+            Step::Send(bytes) => connection.write_all(&bytes).is_ok(),
             Step::Trickle(bytes, pause) => bytes.iter().all(|byte| {
                 std::thread::sleep(pause);
                 connection.write_all(&[*byte]).is_ok()
@@ -131,11 +143,10 @@ fn serve(mut connection: &TcpStream, counts: &Counts, script: &dyn Fn(&str, usiz
                 true
             }
             Step::Close => false,
-        });
-        counts.now.fetch_sub(1, SeqCst);
-        if !goes_on {
-            break;
         }
+    });
+    if let Some(answered) = answered {
+        answered();
     }
-    let _ = connection.shutdown(std::net::Shutdown::Both);
+    goes_on
 }
