@@ -4,6 +4,7 @@
 //! say where each value came from; or [`Mistakes`], all of them at once. Invariant: nothing else reads configuration, and the
 //! names of fields are the names that users write.
 
+mod allowed;
 mod defaults;
 mod given;
 mod load;
@@ -24,8 +25,11 @@ use facestream_schemas::Size;
 use facestream_schemas::envelope::{Format, TimeUnit};
 use serde::{Deserialize, Serialize};
 
+pub use allowed::Allowed;
+pub(crate) use allowed::{At, Place, Target, shown};
 pub use facestream_schemas::event::{EventFormat, What};
 pub use load::{Mistake, Mistakes, load};
+pub(crate) use rules::is_option;
 pub use rules::topic_mistake;
 pub use secrets::Settings;
 pub use show::show;

@@ -83,7 +83,7 @@ pub const BUDGETS: [&str; 2] = ["in_flight", "pending_rows"];
 /// What a frame goes through in a worker, and the wait before it.
 pub const STAGES: [&str; 4] = ["queue", "fetch", "decode", "detect"];
 /// What a fetch of a picture came to; `retry` is an attempt that was followed by another.
-pub const FETCHES: [&str; 5] = ["ok", "retry", "fetch_error", "fetch_refused", "expired"];
+pub const FETCHES: [&str; 7] = ["ok", "retry", "fetch_error", "fetch_refused", "expired", "too_large", "internal_error"];
 /// Topics that the pipeline produces to, by what they are for.
 pub const OUTPUTS: [&str; 3] = ["events", "windows", "dead_letters"];
 /// Why data files were rolled.

@@ -182,7 +182,7 @@ fn prefixed(store: Arc<dyn ObjectStore>, prefix: Path) -> Arc<dyn ObjectStore> {
 }
 
 /// A client of a remote store; credentials come from `store.options` or the usual environment of each provider.
-fn remote(
+pub(crate) fn remote(
     scheme: &ObjectStoreScheme,
     config: &config::Store,
     retry: RetryConfig,

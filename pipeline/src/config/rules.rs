@@ -14,7 +14,7 @@ use url::Url;
 
 use super::owned::{why_owned, why_the_brokers};
 use super::source::Needs;
-use super::{ByteSize, Config, Envelope, Kafka, Load, Policy, Store};
+use super::{Allowed, ByteSize, Config, Envelope, Fetch, Kafka, Load, Policy, Store};
 
 /// librdkafka's queue of fetched messages (`queued.max.messages.kbytes`), part of the budget `workers.in_flight`.
 const KAFKA_QUEUE: ByteSize = ByteSize(16 << 20);
@@ -127,6 +127,9 @@ fn edges(config: &Config, broken: &mut Vec<(String, String)>) {
     for (key, text) in envelope(&config.envelope) {
         mistake(&format!("envelope.{key}"), text);
     }
+    for (key, text) in fetch(&config.fetch) {
+        mistake(&format!("fetch.{key}"), text);
+    }
     if let Some((key, text)) = load(&config.load) {
         mistake(&format!("load.{key}"), text);
     }
@@ -172,6 +175,19 @@ fn envelope(envelope: &Envelope) -> Vec<(String, String)> {
     });
     let pixels = (envelope.max_pixels == 0).then(|| ("max_pixels".to_owned(), "has to be more than 0".to_owned()));
     pointers.chain(headers).chain(size).chain(pixels).collect()
+}
+
+fn fetch(fetch: &Fetch) -> Vec<(String, String)> {
+    let allowed = Allowed::parse(fetch);
+    let schemes: Vec<_> = allowed.iter().flat_map(Allowed::schemes).collect();
+    // Where an entry is wrong, nothing can be said of options for it.
+    let is_unknown = |name: &str| allowed.is_ok() && !schemes.iter().any(|scheme| is_option(scheme, name));
+    let unknown = fetch.options.keys().filter(|name| is_unknown(name)).map(|name| {
+        let text = "is no option of any store in fetch.allow (s3://, gs:// or az://)";
+        (format!("options.{name}"), text.to_owned())
+    });
+    let mistakes = allowed.as_ref().err().into_iter().flatten().map(|(key, text)| ((*key).to_owned(), text.clone()));
+    mistakes.chain(unknown).collect()
 }
 
 fn load(load: &Load) -> Option<(&'static str, String)> {
@@ -251,14 +267,7 @@ fn store(store: &Store, needs: Needs, broken: &mut Vec<(String, String)>) {
         Err(text) => return broken.push(("store.url".to_owned(), text)),
     };
     for name in store.options.keys() {
-        let lower = name.to_lowercase();
-        let known = match scheme.as_str() {
-            "s3" => lower.parse::<AmazonS3ConfigKey>().is_ok(),
-            "gs" => lower.parse::<GoogleConfigKey>().is_ok(),
-            "az" => lower.parse::<AzureConfigKey>().is_ok(),
-            _ => false,
-        };
-        if !known {
+        if !is_option(&scheme, name) {
             broken.push((format!("store.options.{name}"), format!("is no option of a store at {scheme}://")));
         }
     }
@@ -280,5 +289,16 @@ fn store_scheme(text: &str) -> Result<String, String> {
         "s3" | "gs" | "az" if !has_host => Err(format!("{text:?} names no bucket, as in {}://bucket/prefix", url.scheme())),
         "file" | "s3" | "gs" | "az" => Ok(url.scheme().to_owned()),
         other => Err(format!("the scheme {other}:// is not supported: use file, s3, gs or az")),
+    }
+}
+
+/// Whether a store at `scheme://` has an option of this name.
+pub(crate) fn is_option(scheme: &str, name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    match scheme {
+        "s3" => name.parse::<AmazonS3ConfigKey>().is_ok(),
+        "gs" => name.parse::<GoogleConfigKey>().is_ok(),
+        "az" => name.parse::<AzureConfigKey>().is_ok(),
+        _ => false,
     }
 }

@@ -100,9 +100,10 @@ fn imports_run_one_way() {
         ("lane", vec!["kafka", "commands", "topology", "workers", "http"]),
         ("workers", vec!["kafka", "commands", "topology", "http"]),
         ("http", vec!["kafka", "commands", "topology", "journal"]),
+        ("fetch", vec!["kafka", "commands", "topology", "journal", "lane", "workers", "http"]),
         ("store", vec!["kafka", "commands", "topology", "journal", "lane", "workers", "http"]),
         ("metrics", vec!["kafka", "commands", "topology", "journal", "lane", "workers", "http", "store"]),
-        ("config", vec!["kafka", "commands", "topology", "journal", "lane", "workers", "http", "store", "metrics"]),
+        ("config", vec!["kafka", "commands", "topology", "journal", "lane", "workers", "http", "store", "metrics", "fetch"]),
         ("topology", vec!["commands"]),
     ];
     for (module, others) in forbidden {
