@@ -1,7 +1,7 @@
 //! Kafka record → what a frame is made of: who sent it, when it was captured, and which bytes are the image.
 //!
 //! In: a borrowed record and its topic's rules. Out: always the metadata (every message gets a row), and the picture or the
-//! reason why there is none. What counts, per field: the body's (JSON, `MessagePack`), else the header's, else the CloudEvents
+//! reason why there is none. What counts, per field: the body's (JSON, MessagePack), else the header's, else the CloudEvents
 //! attribute, else, of the source, the key. Invariant: all of it is hostile; nothing here allocates more than the record itself,
 //! or decodes an image.
 
@@ -14,6 +14,7 @@ mod shape;
 mod sniff;
 mod told;
 mod video;
+mod visit;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::frame::{FrameMeta, MessageKey, Offset, Picture, Reason, Rejection, So
 use crate::time::Micros;
 
 use body::Body;
+use given::Given;
 use shape::Shape;
 pub use sniff::{ImageFormat, sniff};
 use told::{Faults, Told};
@@ -194,7 +196,9 @@ fn meta(told: &Told<'_>, faults: &mut Faults) -> FrameMeta {
     let [body, header] = told.claims(Field::FrameId);
     let frame_id = faults.first([body, header, told.attribute("ce_id")], given::id);
     let frame_seq = faults.first(told.claims(Field::FrameSeq), given::integer);
-    let frame_seq = frame_seq.or_else(|| faults.first([told.attribute("ce_sequence")], given::integer_if_any));
+    // In CloudEvents any text may be a sequence.
+    let sequence = |given: &Given<'_>| Ok(given::integer(given).unwrap_or_default());
+    let frame_seq = frame_seq.or_else(|| faults.first([told.attribute("ce_sequence")], sequence));
 
     let unit = rules.capture_ts_unit;
     let stamp = faults.first(told.claims(Field::CaptureTsNs), |given| event_time::stamp(given, unit));

@@ -18,7 +18,7 @@ pub(super) enum Given<'a> {
     Text(Cow<'a, str>),
     /// Text of so many bytes, too long for any field but the image.
     Long(usize),
-    /// `MessagePack`'s `bin`, or text that is not UTF-8.
+    /// MessagePack's `bin`, or text that is not UTF-8.
     Bytes(&'a [u8]),
     /// An integer.
     Integer(i128),
@@ -98,11 +98,6 @@ pub(super) fn integer(given: &Given<'_>) -> Result<Option<i64>, String> {
         _ => None,
     };
     number.map(Some).ok_or_else(|| given.instead_of("a decimal 64-bit integer"))
-}
-
-/// An integer where it is one; `ce_sequence` need not be.
-pub(super) fn integer_if_any(given: &Given<'_>) -> Result<Option<i64>, String> {
-    Ok(integer(given).unwrap_or_default())
 }
 
 /// Text that has a scheme. Whether it may be fetched is not looked at here. Empty text counts as none.

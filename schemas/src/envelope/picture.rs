@@ -59,8 +59,11 @@ pub(super) fn picture(
     }
 }
 
-const STRUCTURED: &str = "a CloudEvent in structured mode: set envelope.format = \"json\", envelope.capture_ts_unit = \"rfc3339\" \
-and, under envelope.pointers, image = \"/data_base64\", frame_id = \"/id\", source_id = \"/source\", capture_ts_ns = \"/time\"";
+/// The configuration under which such messages are ordinary JSON bodies.
+const STRUCTURED: &str = concat!(
+    r#"a CloudEvent in structured mode: set envelope.format = "json", envelope.capture_ts_unit = "rfc3339" and, under "#,
+    r#"envelope.pointers, image = "/data_base64", frame_id = "/id", source_id = "/source", capture_ts_ns = "/time""#
+);
 
 /// Refuses video by its name.
 fn here(told: &Told<'_>, shape: Shape, picture: Picture) -> (Option<ImageFormat>, Result<Picture, Rejection>) {
@@ -115,7 +118,7 @@ fn in_text(text: Cow<'_, str>, value: &Bytes) -> Result<Image, String> {
         let comma = text.bytes().take(DATA_PREFIX).position(|byte| byte == b',');
         let comma = comma.filter(|comma| text[..*comma].to_ascii_lowercase().ends_with(";base64"));
         comma.ok_or_else(|| given.instead_of("base64 text or data:image/…;base64,…"))? + 1
-    } else if text.as_bytes().iter().take(16).any(|byte| *byte == b':') && scheme(text).is_some() {
+    } else if text.as_bytes().iter().take(16).any(|byte| *byte == b':') && scheme(&text).is_some() {
         // Base64 has no colon.
         return uri(&given)?.map(Image::At).ok_or_else(|| given.instead_of("base64 text"));
     } else {

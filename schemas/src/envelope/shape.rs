@@ -13,9 +13,9 @@ pub(super) enum Shape {
     Image,
     /// It is a JSON text.
     Json,
-    /// It is a `MessagePack` value.
+    /// It is a MessagePack value.
     MsgPack,
-    /// It is a CloudEvent of the structured mode, whose pointers have to be configured.
+    /// It is one of CloudEvents' structured mode, whose pointers have to be configured.
     StructuredEvent,
 }
 
@@ -25,11 +25,10 @@ pub(super) fn shape(record: &Record<'_>, rules: &Rules, value: &[u8]) -> Shape {
         return Shape::Image;
     }
     match rules.format {
-        Format::Raw => Shape::Image,
         Format::Json => Shape::Json,
         Format::MsgPack => Shape::MsgPack,
         Format::CloudEvents if sniff(value).is_none() && is_structured(record) => Shape::StructuredEvent,
-        Format::CloudEvents => Shape::Image,
+        Format::Raw | Format::CloudEvents => Shape::Image,
         Format::Auto if sniff(value).is_some() => Shape::Image,
         Format::Auto if is_structured(record) => Shape::StructuredEvent,
         Format::Auto => by_content_type(record).unwrap_or_else(|| by_beginning(value)),

@@ -23,7 +23,7 @@ pub enum Video {
     Vp9,
     /// AV1, a temporal unit.
     Av1,
-    /// MP4, QuickTime and their fragments.
+    /// MP4, `QuickTime` and their fragments.
     Mp4,
     /// Matroska or `WebM`.
     Matroska,
@@ -68,9 +68,8 @@ impl Video {
 
 /// Why `what` is refused, and what to send instead.
 pub(super) fn refusal(what: &str) -> String {
-    format!(
-        "{what}: facestream takes encoded still images; decode the video where it is produced and send its frames as JPEG, PNG or WebP"
-    )
+    let instead = "decode the video where it is produced and send its frames as JPEG, PNG or WebP";
+    format!("{what}: facestream takes encoded still images; {instead}")
 }
 
 /// The video that bytes are, if they are one that is recognised; a known still image is none.

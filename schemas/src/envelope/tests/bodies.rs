@@ -1,4 +1,4 @@
-//! What JSON and `MessagePack` bodies have in common: the same document in both, written by encoders that are not ours.
+//! What JSON and MessagePack bodies have in common: the same document in both, written by encoders that are not ours.
 
 use serde_json::{Value, json};
 
@@ -75,7 +75,9 @@ fn a_body_may_be_an_array_where_pointers_say_so() {
 
 #[test]
 fn ids_may_be_integers_and_numbers_may_be_text() {
-    let document = json!({"source_id": 12, "frame_id": -3, "frame_seq": "0042", "capture_ts_ns": "1795348799250000000", "image": JPEG_BASE64});
+    let document = json!({
+        "source_id": 12, "frame_id": -3, "frame_seq": "0042", "capture_ts_ns": "1795348799250000000", "image": JPEG_BASE64,
+    });
     for (format, body) in both(&document) {
         let (meta, picture) = open(&record(None, &body, &[]), &rules_for(format));
         assert!(picture.is_ok(), "{picture:?}");

@@ -56,7 +56,7 @@ fn check(format: Format, unit: TimeUnit, key: &[u8], value: &[u8], header: &[u8]
         match picture {
             Ok(Picture::Encoded(bytes) | Picture::Base64(bytes)) => prop_assert!(!bytes.is_empty() && bytes.len() <= value.len()),
             Ok(Picture::At(reference)) => {
-                prop_assert!(reference.uri.contains(':') && reference.uri.len() <= Reference::MAX_BYTES)
+                prop_assert!(reference.uri.contains(':') && reference.uri.len() <= Reference::MAX_BYTES);
             }
             Err(rejection) => prop_assert!(!rejection.error.is_empty()),
         }
@@ -78,7 +78,8 @@ proptest! {
     #[test]
     fn a_spoiled_map_does_not_panic(unit in units(), name: String, at: prop::sample::Index, byte: u8, end: prop::sample::Index) {
         let document = serde_json::json!({
-            "image": JPEG_BASE64, "source_id": name, (name): [1, {"a": -1.5}], "frame_seq": 7, "capture_ts_ns": "12", "image_uri": null,
+            "image": JPEG_BASE64, "source_id": name, (name): [1, {"a": -1.5}], "frame_seq": 7, "capture_ts_ns": "12",
+            "image_uri": null,
         });
         let mut body = rmp_serde::to_vec_named(&document).unwrap();
         let at = at.index(body.len());

@@ -1,4 +1,4 @@
-//! What only `MessagePack` bodies have: binary data, names and values of odd types. The bytes are written by hand
+//! What only MessagePack bodies have: binary data, names and values of odd types. The bytes are written by hand
 //! (<https://github.com/msgpack/msgpack/blob/master/spec.md>).
 
 use super::*;

@@ -78,6 +78,9 @@ fn an_empty_value_with_a_uri_is_a_claim_check() {
     assert_eq!(picture.unwrap(), Picture::At(Reference { uri: "file:///srv/frame.png".to_owned(), sha256: None }));
 }
 
+/// Its name, then key, value and headers, then the expected source, reason and what the text mentions.
+type Case<'a> = (&'a str, Option<&'a [u8]>, &'a [u8], &'a Headers<'a>, &'a str, Reason, &'a [&'a str]);
+
 #[test]
 fn hostile_messages_keep_what_is_known_and_say_what_is_wrong() {
     let long = [b'x'; 257];
@@ -88,7 +91,7 @@ fn hostile_messages_keep_what_is_known_and_say_what_is_wrong() {
 
     let cam: Option<&[u8]> = Some(b"cam");
     let too_large = [1; 1_001];
-    let cases: &[(&str, Option<&[u8]>, &[u8], &Headers<'_>, &str, Reason, &[&str])] = &[
+    let cases: &[Case<'_>] = &[
         ("empty", cam, b"", &[], "cam", Reason::EnvelopeError, &["the value is empty", "image_uri"]),
         ("too large", cam, &too_large, &[("frame_seq", b"x")], "cam", Reason::TooLarge, &["1001", "1000", "envelope.max_bytes"]),
         ("fraction", cam, JPEG, &[("frame_seq", b"1.5")], "cam", Reason::EnvelopeError, &["header frame_seq", "1.5"]),
