@@ -39,11 +39,11 @@ pub(super) fn picture(
     let inside = match shape {
         Shape::Image => Ok((!value.is_empty()).then(|| Image::Here(Picture::Encoded(value.clone())))),
         Shape::Json | Shape::MsgPack => in_field(told, shape, value),
-        Shape::StructuredEvent => Err(STRUCTURED.to_owned()),
+        Shape::StructuredEvent => Err(structured(told)),
     };
     let found = match (inside, elsewhere) {
         (Err(error), _) => Err(error),
-        (Ok(Some(_)), Some(_)) => Err("has both an image and an image_uri, expected one of them".to_owned()),
+        (Ok(Some(_)), Some(_)) => Err("the message has both an image and an image_uri, expected one of them".to_owned()),
         (Ok(None), Some(uri)) => Ok(Image::At(uri)),
         (Ok(Some(image)), None) => Ok(image),
         // CloudEvents allows both data and a reference to the same.
@@ -64,6 +64,16 @@ const STRUCTURED: &str = concat!(
     r#"a CloudEvent in structured mode: set envelope.format = "json", envelope.capture_ts_unit = "rfc3339" and, under "#,
     r#"envelope.pointers, image = "/data_base64", frame_id = "/id", source_id = "/source", capture_ts_ns = "/time""#
 );
+
+/// How messages of that content type are made ordinary JSON bodies, where they can be.
+fn structured(told: &Told<'_>) -> String {
+    let media = content_type(told.record).unwrap_or_default();
+    if media.eq_ignore_ascii_case("application/cloudevents+json") || media.eq_ignore_ascii_case("application/cloudevents") {
+        return STRUCTURED.to_owned();
+    }
+    let media = Given::Text(media.into());
+    format!("content-type is {media}: CloudEvents are taken in binary mode, or one by one as JSON")
+}
 
 /// Refuses video by its name.
 fn here(told: &Told<'_>, shape: Shape, picture: Picture) -> (Option<ImageFormat>, Result<Picture, Rejection>) {
@@ -88,9 +98,8 @@ fn here(told: &Told<'_>, shape: Shape, picture: Picture) -> (Option<ImageFormat>
 }
 
 fn missing(told: &Told<'_>, shape: Shape) -> String {
-    let uri = Field::ImageUri.as_str();
     match shape {
-        Shape::Image => format!("the value is empty, expected an encoded image or the header {uri}"),
+        Shape::Image => format!("the value is empty, and there is no header {}", told.header_name(Field::ImageUri)),
         _ => format!("{} is missing, and so is {}", told.place(Field::Image), told.place(Field::ImageUri)),
     }
 }

@@ -31,8 +31,12 @@ pub(super) struct Claim<'a> {
 impl<'a> Told<'a> {
     /// What the body says, then what the header says.
     pub(super) fn claims(&self, field: Field) -> [Option<Claim<'a>>; 2] {
-        let name = self.rules.headers.get(&field).map_or(field.as_str(), String::as_str);
-        [self.in_body(field), self.header(name)]
+        [self.in_body(field), self.header(self.header_name(field))]
+    }
+
+    /// The header that holds a field.
+    pub(super) fn header_name(&self, field: Field) -> &'a str {
+        self.rules.headers.get(&field).map_or(field.as_str(), String::as_str)
     }
 
     fn in_body(&self, field: Field) -> Option<Claim<'a>> {

@@ -119,6 +119,14 @@ fn structured_mode_is_refused_with_the_configuration_that_makes_it_work() {
 }
 
 #[test]
+fn batches_and_other_encodings_are_refused_by_name() {
+    for media in ["application/cloudevents-batch+json", "application/cloudevents+protobuf"] {
+        let opened = open(&record(None, b"[]", &[("content-type", media.as_bytes())]), &rules());
+        assert_refused(media, &opened, Reason::EnvelopeError, &[media, "binary mode", "one by one"]);
+    }
+}
+
+#[test]
 fn hostile_events_keep_what_is_known_and_say_what_is_wrong() {
     let long = [b'x'; 257];
     let cases: &[(&str, &[u8], &Headers<'_>, &[&str])] = &[

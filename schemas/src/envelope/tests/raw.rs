@@ -135,6 +135,13 @@ fn hostile_messages_keep_what_is_known_and_say_what_is_wrong() {
 }
 
 #[test]
+fn a_missing_picture_names_the_header_that_was_configured() {
+    let rules = Rules { headers: BTreeMap::from([(Field::ImageUri, "x-url".to_owned())]), ..rules() };
+    assert_refused("empty", &open(&record(None, b"", &[]), &rules), Reason::EnvelopeError, &["empty", "header x-url"]);
+    assert!(open(&record(None, b"", &[("x-url", b"s3://b/k")]), &rules).1.is_ok());
+}
+
+#[test]
 fn what_was_too_large_to_be_copied_is_too_large_and_not_empty() {
     let mut uncopied = record(Some(b"cam"), b"", &[]);
     (uncopied.value, uncopied.value_bytes) = (None, 100_000_000);
