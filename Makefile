@@ -3,9 +3,11 @@
 #   make demo KAFKA=host:9092       with your broker instead of the built-in one
 #   make crash ROUNDS=12 STRIKES=10  how many rounds, how many strikes for each of a round's seven processes; SEED=… repeats one,
 #                                   and goes on where it was cut short
+#   make fuzz FUZZ_FOR=600          seconds for each target
 
 FOR ?= 60s
 KAFKA ?=
+FUZZ_FOR ?= 180
 CARGO ?= cargo
 # Cargo runs benches and tests in the folders of their packages: a folder that is named from here is named in full.
 ifdef FACESTREAM_MODELS
@@ -17,7 +19,7 @@ BUILD = $(CARGO) build --release --locked --workspace --bins
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/facestream
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test crash check bench
+.PHONY: help setup build demo test crash check bench fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 - /p' $(MAKEFILE_LIST)
@@ -47,6 +49,15 @@ bench: ## the figures in the README: the kernel, and the whole pipeline on a rea
 	@deploy/setup.sh bench
 	$(BUILD)
 	$(CARGO) bench --locked --workspace --bench kernel --bench pipeline
+
+fuzz: ## every decoder of hostile bytes, FUZZ_FOR=180 seconds each; needs nightly Rust and cargo-fuzz
+	@deploy/setup.sh
+	@$(CARGO) +nightly fuzz --version >/dev/null 2>&1 || { \
+	  echo 'fuzz: needs rustup toolchain install nightly, and cargo install --locked cargo-fuzz'; exit 1; }
+	$(CARGO) +nightly fuzz run seeds fuzz/corpus
+	@for target in envelope json msgpack video image; do \
+	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_FOR) -timeout=10 -rss_limit_mb=2048 -max_len=65536 || exit 1; \
+	done
 
 check: ## formatting, lints, documentation, licences; says what it could not check
 	@deploy/setup.sh check

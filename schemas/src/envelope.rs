@@ -1,7 +1,20 @@
 //! Kafka record → what a frame is made of: who sent it, when it was captured, and which bytes are the image.
 //!
-//! In: a borrowed record and the limits. Out: always the metadata (every message gets a row), and the image or the
-//! reason why there is none. Invariant: header values are hostile; nothing here allocates more than the record itself.
+//! In: a borrowed record and its topic's rules. Out: always the metadata (every message gets a row), and the picture or the
+//! reason why there is none. What counts, per field: the body's (JSON, MessagePack), else the header's, else the CloudEvents
+//! attribute, else, of the source, the key. Invariant: all of it is hostile; nothing here allocates more than the record itself,
+//! or decodes an image.
+
+mod body;
+mod event_time;
+mod given;
+mod picture;
+mod places;
+mod shape;
+mod sniff;
+mod told;
+mod video;
+mod visit;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +25,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::{FrameMeta, MessageKey, Offset, Picture, Reason, Rejection, SourceId, TsOrigin};
 use crate::time::Micros;
+
+use body::Body;
+use given::Given;
+use shape::Shape;
+pub use sniff::{ImageFormat, sniff};
+use told::{Faults, Told};
+pub use video::{Video, video};
 
 /// A consumed Kafka record, borrowed from the client.
 #[derive(Clone, Debug)]
@@ -128,273 +148,93 @@ pub enum TimeUnit {
 /// Opens the envelope: the metadata always, then the frame's image or what is wrong with the message.
 pub fn open(record: &Record<'_>, rules: &Rules) -> (FrameMeta, Result<Picture, Rejection>) {
     let value = record.value.clone().unwrap_or_default();
-    let (meta, malformed) = meta(record, &value, rules);
-    let size = record.value_bytes;
-    let image = if let Some(error) = malformed {
-        Err(Rejection::new(Reason::EnvelopeError, error))
-    } else if size > rules.max_bytes {
-        let limit = rules.max_bytes;
+    let wanted = places::Place::body(rules);
+    let (shape, mut body) = read(record, rules, &value, &wanted);
+    let mut faults = Faults(body.fault.take());
+    let mut told = Told { record, rules, body, is_cloud_event: shape::is_cloud_event(record, rules.format) };
+    let mut meta = meta(&told, &mut faults);
+    let (format, picture) = picture::picture(&mut told, shape, &value, &mut faults);
+    meta.content_type = format.map(ImageFormat::media_type);
+
+    let (size, limit) = (record.value_bytes, rules.max_bytes);
+    let picture = if size > limit {
         Err(Rejection::new(Reason::TooLarge, format_args!("the value has {size} bytes, envelope.max_bytes is {limit}")))
-    } else if value.is_empty() {
-        Err(Rejection::new(Reason::EnvelopeError, "the value is empty, expected an encoded image"))
+    } else if let Some(fault) = faults.0 {
+        Err(Rejection::new(Reason::EnvelopeError, fault))
     } else {
-        Ok(Picture::Encoded(value))
+        picture
     };
-    (meta, image)
+    (meta, picture)
 }
 
-/// The metadata, with a usable fallback for each malformed header, and the first malformed header's description.
-fn meta(record: &Record<'_>, value: &[u8], rules: &Rules) -> (FrameMeta, Option<String>) {
-    let key = MessageKey { topic: Arc::clone(&record.topic), partition: record.partition, offset: record.offset };
-    let mut malformed = None;
-    let mut keep = |error: String| {
-        malformed.get_or_insert(error);
+/// How the value is to be read, and its fields where it is a body. What is too large is not looked into.
+fn read<'a>(record: &Record<'_>, rules: &Rules, value: &'a [u8], wanted: &places::Place<'_>) -> (Shape, Body<'a>) {
+    if record.value_bytes > rules.max_bytes {
+        return (Shape::Image, Body::default());
+    }
+    let shape = shape::shape(record, rules, value);
+    let body = match shape {
+        Shape::Image | Shape::StructuredEvent => Body::default(),
+        Shape::Json => Body::json(value, wanted),
+        Shape::MsgPack => Body::msgpack(value, wanted),
     };
+    // VP9 begins as a MessagePack map does. What is a map is no video.
+    let is_guess = rules.format == Format::Auto && shape == Shape::MsgPack;
+    if is_guess && body.fault.is_some() && video(value).is_some() { (Shape::Image, Body::default()) } else { (shape, body) }
+}
 
-    let source_id = text(record, "source_id").unwrap_or_else(|error| {
-        keep(error);
-        None
-    });
-    let source_id = source_id.map(str::to_owned).or_else(|| {
-        let key = record.key.filter(|key| !key.is_empty())?;
-        source_from_key(key).map_err(&mut keep).ok()
-    });
-    let frame_id = text(record, "frame_id").unwrap_or_else(|error| {
-        keep(error);
-        None
-    });
-    let frame_seq = number(record, "frame_seq").unwrap_or_else(|error| {
-        keep(error);
-        None
-    });
-    let captured = number(record, "capture_ts_ns").unwrap_or_else(|error| {
-        keep(error);
-        None
-    });
-    let (capture_ts, ts_origin) = event_time(captured, record.record_ts, rules.max_skew);
+/// The metadata, with a usable fallback for each mistake.
+fn meta(told: &Told<'_>, faults: &mut Faults) -> FrameMeta {
+    let Told { record, rules, .. } = told;
+    let key = MessageKey { topic: Arc::clone(&record.topic), partition: record.partition, offset: record.offset };
 
-    let meta = FrameMeta {
-        frame_id: frame_id.map_or_else(|| key.to_string(), str::to_owned),
+    let [body, header] = told.claims(Field::SourceId);
+    let source_id = faults.first([body, header, told.attribute("ce_sourceid")], given::id);
+    let source_id = source_id.or_else(|| source_from_key(record.key?, faults));
+    let source_id = source_id.or_else(|| faults.first([told.attribute("ce_source")], given::id));
+
+    let [body, header] = told.claims(Field::FrameId);
+    let frame_id = faults.first([body, header, told.attribute("ce_id")], given::id);
+    let frame_seq = faults.first(told.claims(Field::FrameSeq), given::integer);
+    // In CloudEvents any text may be a sequence.
+    let sequence = |given: &Given<'_>| Ok(given::integer(given).unwrap_or_default());
+    let frame_seq = frame_seq.or_else(|| faults.first([told.attribute("ce_sequence")], sequence));
+
+    let unit = rules.capture_ts_unit;
+    let stamp = faults.first(told.claims(Field::CaptureTsNs), |given| event_time::stamp(given, unit));
+    let stamp = stamp.map(|at| (at, TsOrigin::Header)).or_else(|| {
+        let at = faults.first([told.attribute("ce_time")], |given| event_time::rfc3339(given).map(Some));
+        at.map(|at| (at, TsOrigin::CloudEvent))
+    });
+    let (capture_ts, ts_origin) = event_time::event_time(stamp, record.record_ts, record.consumed_ts, rules.max_skew);
+
+    FrameMeta {
+        frame_id: frame_id.unwrap_or_else(|| key.to_string()),
         source_id: SourceId::new(&source_id.unwrap_or_else(|| format!("{}-{}", key.topic, key.partition))),
         frame_seq,
         capture_ts,
         ts_origin,
         record_ts: record.record_ts,
-        content_type: sniff(value).map(ImageFormat::media_type),
+        content_type: None,
         size_bytes: record.value_bytes,
         key,
-    };
-    (meta, malformed)
-}
-
-/// Event time: the producer's stamp unless it lies more than `max_skew` ahead of the record's time.
-fn event_time(captured_ns: Option<i64>, record_ts: Micros, max_skew: Duration) -> (Micros, TsOrigin) {
-    let Some(ns) = captured_ns else {
-        return (record_ts, TsOrigin::Record);
-    };
-    let captured = Micros::saturating(ns.div_euclid(1_000));
-    if captured > record_ts + max_skew { (record_ts, TsOrigin::Clamped) } else { (captured, TsOrigin::Header) }
+    }
 }
 
 /// Keys are text or, from producers that serialise numbers or the like, binary: those are named by their hex digits.
-fn source_from_key(key: &[u8]) -> Result<String, String> {
-    match std::str::from_utf8(key) {
-        Ok(_) => checked_text("key", key).map(str::to_owned),
-        Err(_) if key.len() <= 32 => Ok(key.iter().fold("0x".to_owned(), |hex, byte| format!("{hex}{byte:02x}"))),
-        Err(_) => Err(format!("key has {} bytes that are not UTF-8 text, at most 32 are accepted", key.len())),
-    }
-}
-
-fn header<'a>(record: &Record<'a>, name: &str) -> Option<&'a [u8]> {
-    record.headers.iter().rev().find(|(header, _)| *header == name).map(|(_, value)| *value)
-}
-
-fn text<'a>(record: &Record<'a>, name: &str) -> Result<Option<&'a str>, String> {
-    header(record, name).filter(|value| !value.is_empty()).map(|value| checked_text(name, value)).transpose()
-}
-
-fn checked_text<'a>(name: &str, value: &'a [u8]) -> Result<&'a str, String> {
-    let text = std::str::from_utf8(value).map_err(|_| format!("{name} is not UTF-8 text"))?;
-    let chars = text.chars().count();
-    if chars > SourceId::MAX_CHARS {
-        return Err(format!("{name} has {chars} characters, at most {} are accepted", SourceId::MAX_CHARS));
-    }
-    Ok(text)
-}
-
-fn number(record: &Record<'_>, name: &str) -> Result<Option<i64>, String> {
-    let Some(value) = header(record, name) else { return Ok(None) };
-    let text = String::from_utf8_lossy(&value[..value.len().min(40)]);
-    text.trim().parse().map(Some).map_err(|_| format!("header {name} is {text:?}, expected a decimal 64-bit integer"))
-}
-
-/// Image formats that are recognised by their first bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ImageFormat {
-    /// JPEG / JFIF / EXIF.
-    Jpeg,
-    /// PNG.
-    Png,
-    /// WebP, lossy or lossless.
-    WebP,
-    /// Windows bitmap.
-    Bmp,
-    /// GIF; the first frame counts.
-    Gif,
-    /// TIFF, either byte order.
-    Tiff,
-}
-
-impl ImageFormat {
-    /// The registered media type.
-    #[must_use]
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Jpeg => "image/jpeg",
-            Self::Png => "image/png",
-            Self::WebP => "image/webp",
-            Self::Bmp => "image/bmp",
-            Self::Gif => "image/gif",
-            Self::Tiff => "image/tiff",
-        }
-    }
-}
-
-/// The format by magic bytes, never by name or header.
-#[must_use]
-pub fn sniff(bytes: &[u8]) -> Option<ImageFormat> {
-    match bytes {
-        [0xFF, 0xD8, 0xFF, ..] => Some(ImageFormat::Jpeg),
-        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some(ImageFormat::Png),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(ImageFormat::WebP),
-        [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Some(ImageFormat::Bmp),
-        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(ImageFormat::Gif),
-        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Some(ImageFormat::Tiff),
-        _ => None,
-    }
+fn source_from_key(key: &[u8], faults: &mut Faults) -> Option<String> {
+    let fault = match std::str::from_utf8(key) {
+        Ok("") => return None,
+        Ok(text) => match given::short(text) {
+            Ok(()) => return Some(text.to_owned()),
+            Err(fault) => format!("key {fault}"),
+        },
+        Err(_) if key.len() <= 32 => return Some(key.iter().fold("0x".to_owned(), |hex, byte| format!("{hex}{byte:02x}"))),
+        Err(_) => format!("key has {} bytes that are not UTF-8 text, at most 32 are accepted", key.len()),
+    };
+    faults.note(fault);
+    None
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rules() -> Rules {
-        Rules {
-            format: Format::Auto,
-            pointers: BTreeMap::new(),
-            headers: BTreeMap::new(),
-            capture_ts_unit: TimeUnit::Ns,
-            max_bytes: 100,
-            max_skew: Duration::from_hours(1),
-        }
-    }
-
-    const JPEG: &[u8] = &[0xFF, 0xD8, 0xFF, 0xE0, 1, 2, 3];
-    const NOON: Micros = Micros(1_795_348_800_000_000);
-
-    fn record<'a>(key: Option<&'a [u8]>, value: &'a [u8], headers: &[(&'a str, &'a [u8])]) -> Record<'a> {
-        Record {
-            topic: "cams".into(),
-            partition: 3,
-            offset: Offset(7),
-            key,
-            value: Some(Bytes::copy_from_slice(value)),
-            value_bytes: value.len() as u64,
-            headers: headers.to_vec(),
-            record_ts: NOON,
-            consumed_ts: NOON,
-        }
-    }
-
-    fn meta_of(record: &Record<'_>) -> FrameMeta {
-        let (meta, image) = open(record, &rules());
-        assert_eq!(image.unwrap(), Picture::Encoded(record.value.clone().unwrap()));
-        meta
-    }
-
-    #[test]
-    fn a_bare_image_is_all_that_is_needed() {
-        let meta = meta_of(&record(None, JPEG, &[]));
-        assert_eq!(meta.source_id.as_str(), "cams-3");
-        assert_eq!(meta.frame_id, "cams/3/7");
-        assert_eq!((meta.capture_ts, meta.ts_origin), (NOON, TsOrigin::Record));
-        assert_eq!((meta.content_type, meta.size_bytes), (Some("image/jpeg"), 7));
-    }
-
-    #[test]
-    fn headers_win_over_the_key_and_the_last_of_duplicates_counts() {
-        let headers: &[(&str, &[u8])] = &[
-            ("source_id", b"first"),
-            ("capture_ts_ns", b"1795348799123456789"),
-            ("frame_seq", b"12"),
-            ("frame_id", b"f-1"),
-            ("source_id", b"door"),
-            ("content-type", b"text/plain"),
-        ];
-        let meta = meta_of(&record(Some(b"key"), JPEG, headers));
-        assert_eq!(meta.source_id.as_str(), "door");
-        assert_eq!(meta.frame_seq, Some(12));
-        assert_eq!(meta.frame_id, "f-1");
-        assert_eq!((meta.capture_ts, meta.ts_origin), (Micros(1_795_348_799_123_456), TsOrigin::Header));
-        assert_eq!(meta.content_type, Some("image/jpeg"), "magic bytes count, not the header");
-    }
-
-    #[test]
-    fn a_stamp_from_the_future_is_clamped_and_one_from_the_past_is_kept() {
-        let origin = |ns: &str| {
-            let meta = open(&record(None, JPEG, &[("capture_ts_ns", ns.as_bytes())]), &rules()).0;
-            (meta.capture_ts, meta.ts_origin)
-        };
-        assert_eq!(origin("1795352400000000000"), (Micros(NOON.0 + 3_600_000_000), TsOrigin::Header));
-        assert_eq!(origin("1795352400000001000"), (NOON, TsOrigin::Clamped));
-        assert_eq!(origin("9223372036854775807"), (NOON, TsOrigin::Clamped));
-        assert_eq!(origin("1000"), (Micros(1), TsOrigin::Header));
-        assert_eq!(origin("-5"), (Micros(0), TsOrigin::Header));
-    }
-
-    #[test]
-    fn broken_envelopes_keep_what_is_known_and_say_what_is_wrong() {
-        let broken = |key: Option<&[u8]>, value: &[u8], headers: &[(&str, &[u8])]| {
-            let (meta, image) = open(&record(key, value, headers), &rules());
-            let rejection = image.unwrap_err();
-            (meta.source_id.to_string(), rejection.reason, rejection.error)
-        };
-        let long = [b'x'; 257];
-        for (case, expected_source, reason, mentions) in [
-            (broken(Some(b"cam"), b"", &[]), "cam", Reason::EnvelopeError, "empty"),
-            (broken(Some(b"cam"), &[1; 101], &[]), "cam", Reason::TooLarge, "101"),
-            (broken(Some(b"cam"), JPEG, &[("frame_seq", b"1.5")]), "cam", Reason::EnvelopeError, "frame_seq"),
-            (broken(Some(b"cam"), JPEG, &[("capture_ts_ns", b"")]), "cam", Reason::EnvelopeError, "capture_ts_ns"),
-            (broken(Some(b"cam"), JPEG, &[("source_id", b"\xff")]), "cam", Reason::EnvelopeError, "source_id"),
-            (broken(Some(&long), JPEG, &[]), "cams-3", Reason::EnvelopeError, "257"),
-            (broken(Some(&[0xFF; 33]), JPEG, &[]), "cams-3", Reason::EnvelopeError, "33"),
-        ] {
-            assert_eq!((case.0.as_str(), case.1), (expected_source, reason));
-            assert!(case.2.contains(mentions), "{} does not mention {mentions}", case.2);
-        }
-    }
-
-    #[test]
-    fn a_binary_key_is_named_by_its_hex_digits() {
-        assert_eq!(meta_of(&record(Some(&[0xFF, 0x00, 0x1A]), JPEG, &[])).source_id.as_str(), "0xff001a");
-    }
-
-    #[test]
-    fn a_tombstone_is_an_empty_envelope() {
-        let mut tombstone = record(Some(b"cam"), b"", &[]);
-        tombstone.value = None;
-        tombstone.value_bytes = 0;
-        let (meta, image) = open(&tombstone, &rules());
-        assert_eq!(meta.size_bytes, 0);
-        assert_eq!(image.unwrap_err().reason, Reason::EnvelopeError);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_bytes_panic(key: Vec<u8>, value: Vec<u8>, stamp: Vec<u8>, seq: Vec<u8>) {
-            let headers: &[(&str, &[u8])] = &[("capture_ts_ns", &stamp), ("frame_seq", &seq), ("source_id", &key)];
-            let (meta, _) = open(&record(Some(&key), &value, headers), &rules());
-            proptest::prop_assert!(meta.capture_ts <= Micros::MAX && meta.capture_ts >= Micros(0));
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,13 @@
+//! `MessagePack` bodies.
+#![no_main]
+
+use facestream_fuzz::{check, nested, record, rules};
+use facestream_schemas::envelope::Format;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|body: &[u8]| {
+    let record = record(Some(b"cam"), body, Vec::new());
+    check(&record, &rules(Format::MsgPack));
+    check(&record, &nested(Format::MsgPack));
+    check(&record, &rules(Format::Auto));
+});
