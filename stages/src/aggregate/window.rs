@@ -1,7 +1,7 @@
 //! What is counted in one window, and the row that it makes.
 //!
-//! In: the frames of one source in one stretch of event time, in any order. Out: a [`WindowRow`]. Invariant: every column but the
-//! quantiles' last few per cent depends on which frames came, not on their order.
+//! In: the frames of one source in one stretch of event time, in any order. Out: a [`WindowRow`]. Invariant: what a row
+//! counts depends on which frames came, not on their order (means to rounding; numbers in too many pieces aside).
 
 use std::sync::Arc;
 
