@@ -24,6 +24,7 @@ use facestream_schemas::Size;
 use facestream_schemas::envelope::{Format, TimeUnit};
 use serde::{Deserialize, Serialize};
 
+pub use facestream_schemas::event::{EventFormat, What};
 pub use load::{Mistake, Mistakes, load};
 pub use rules::topic_mistake;
 pub use secrets::Settings;
@@ -269,28 +270,6 @@ pub struct Events {
     pub format: EventFormat,
     /// What there is an event for.
     pub what: What,
-}
-
-/// How events are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EventFormat {
-    /// JSON.
-    Json,
-    /// MessagePack, maps with names.
-    MsgPack,
-}
-
-/// What there is an event for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum What {
-    /// Every frame, with its faces.
-    Frames,
-    /// Every face.
-    Faces,
-    /// Every frame that has a face.
-    FramesWithFaces,
 }
 
 /// The topic for messages that failed.
