@@ -1,8 +1,8 @@
 //! Dead letters: a message that failed, as it came, with the reason.
 //!
 //! A dead letter is a Kafka message. Its key is `topic/partition/offset` of the original; its value is the original's, byte for
-//! byte; its headers are the original's in their order, and after them ours, whose names begin with `dlq_` (an original's own headers of such names
-//! are left out). A tombstone under the same key says that it is done with.
+//! byte; its headers are the original's in their order, and after them ours, whose names begin with `dlq_` (an original's own
+//! headers of such names are left out). A tombstone under the same key says that it is done with.
 //!
 //! | header | says |
 //! |---|---|
@@ -16,7 +16,7 @@
 //! | `dlq_record_ts` | the original's timestamp, RFC 3339 |
 //! | `dlq_first_seen` | when it was first consumed, over all attempts, RFC 3339 |
 //! | `dlq_attempt` | how often it has failed, from 1 |
-//! | `dlq_value` | `whole`; `none`: the original had none (null), the letter's is empty; `left_out`: too large, the letter's is empty |
+//! | `dlq_value` | `whole`; or the letter's is empty: `none` (null), as the original's was, or `left_out`, too large |
 //! | `dlq_value_bytes` | size of the original's value; absent where it had none |
 //! | `dlq_run_id` | the run of the process in which it failed |
 //!
@@ -84,8 +84,9 @@ impl Original {
     }
 }
 
-/// The dead letter of a rejected frame that was consumed at `seen`. Where key, headers and value have more than `max_bytes` bytes together, the
-/// value is left out, and where key and headers alone have more, these are, too: the letter then says only where the original lies.
+/// The dead letter of a rejected frame that was consumed at `seen`. Where key, headers and value have more than `max_bytes` bytes
+/// together, the value is left out, and where key and headers alone have more, these are, too: the letter then says only where the
+/// original lies.
 ///
 /// A row without a rejection has no business here; it is filed as our mistake, an `internal_error`.
 #[must_use]

@@ -1,9 +1,9 @@
 //! Events: a row of the tables as a Kafka message, for everybody who wants to know at once what was seen.
 //!
-//! In: a row and how it is wanted. Out: messages keyed by the source id, so that one camera's keep their order. Fields have the names of
-//! the tables' columns, with their units; times are RFC 3339 in UTC with microseconds; a number that is none (NaN, infinity) is
-//! null, as JSON has no word for it. Invariant: the same row makes the same event ids; and the published schemas (`schemas/json`)
-//! describe every field and no other (tested).
+//! In: a row and how it is wanted. Out: messages keyed by the source id, so that one camera's keep their order. Fields have the
+//! names of the tables' columns, with their units; times are RFC 3339 in UTC with microseconds; a number that is none (NaN,
+//! infinity) is null, as JSON has no word for it. Invariant: the same row makes the same event ids; and the published schemas
+//! (`schemas/json`) describe every field and no other (tested).
 
 mod body;
 #[cfg(test)]
