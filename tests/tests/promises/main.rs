@@ -5,6 +5,7 @@
 mod content;
 mod crash;
 mod demo;
+mod dlq;
 mod documents;
 mod errors;
 mod journal;
