@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use facestream::commands::{check, config, demo, exit_code, journal, produce, run};
+use facestream::commands::{check, config, demo, dlq, exit_code, journal, produce, run};
 
 const ABOUT: &str = "Camera frames from Kafka, faces to Parquet.
 
@@ -21,6 +21,7 @@ const EXAMPLES: &str = "First steps:
   facestream run                               consume, detect, write; Ctrl-C stops
   facestream produce --topic frames photos/    send pictures
   facestream journal verify                    prove that every message has its row once
+  facestream dlq ls                            what failed, and why
 
 Every value of the configuration can be given in the file, as FACESTREAM__SECTION__KEY in the environment, or with \
 --set section.key=value; the later win.
@@ -42,6 +43,7 @@ enum Command {
     Produce(produce::Args),
     Config(config::Args),
     Journal(journal::Args),
+    Dlq(dlq::Args),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Produce(args) => produce::run(args).map(|()| 0),
         Command::Config(args) => config::run(args).map(|()| 0),
         Command::Journal(args) => journal::run(args),
+        Command::Dlq(args) => dlq::run(args),
     };
     match done {
         Ok(code) => code.into(),

@@ -1,7 +1,8 @@
 //! What flows through facestream, and what it stores.
 //!
 //! In flow order: a Kafka record becomes [`FrameMeta`] and a [`Picture`] ([`envelope`]), a frame yields [`Detection`]s, frames add up to
-//! [`WindowRow`]s, and all three end as rows of the [`tables`]. Nothing here knows Kafka, threads or clocks.
+//! [`WindowRow`]s, and all three end as rows of the [`tables`]. Rows also leave as [`event`]s, what failed as a [`dead_letter`].
+//! Nothing here knows Kafka, threads or clocks.
 #![forbid(unsafe_code)]
 
 pub mod dead_letter;

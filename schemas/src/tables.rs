@@ -187,7 +187,7 @@ pub fn detections_batch(frames: &[FrameRow]) -> RecordBatch {
 }
 
 /// Whether the face's box reaches over the border of the image.
-fn reaches_over(face: &Detection, image: Size) -> bool {
+pub(crate) fn reaches_over(face: &Detection, image: Size) -> bool {
     let bbox = face.bbox;
     bbox.x < 0.0 || bbox.y < 0.0 || bbox.x + bbox.w > image.w as f32 || bbox.y + bbox.h > image.h as f32
 }

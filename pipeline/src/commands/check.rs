@@ -4,6 +4,7 @@
 //! behind in Kafka or the store.
 
 mod kafka;
+mod outputs;
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -77,7 +78,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         report(Finding::fine("kafka, store", "left out (--no-connect)"))?;
         return Ok(worst);
     }
-    for finding in kafka::check(&config.kafka) {
+    for finding in kafka::check(&config) {
         report(finding)?;
     }
     report(store(&config)?)?;

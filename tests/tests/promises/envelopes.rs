@@ -10,8 +10,7 @@ use rdkafka::Message as _;
 use serde_json::json;
 use toml::{Table, toml};
 
-use crate::outputs::base64;
-use crate::{LONG, assert_exactly_once, file_url, quick, set};
+use crate::{LONG, assert_exactly_once, base64, file_url, quick, set};
 
 /// 2026-11-22T12:00:00.25Z in nanoseconds.
 const CAPTURED_NS: i64 = 1_795_348_800_250_000_000;

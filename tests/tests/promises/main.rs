@@ -6,6 +6,7 @@ mod claim_check;
 mod content;
 mod crash;
 mod demo;
+mod dlq;
 mod documents;
 mod envelopes;
 mod errors;
@@ -105,4 +106,19 @@ pub fn assert_exactly_once(kafka: &Kafka, topic: &str, folder: &Path) {
     let expected = kafka.ends(topic).into_iter().filter(|(_, (low, high))| low < high);
     let expected: BTreeMap<i64, Vec<i64>> = expected.map(|(p, (low, high))| (i64::from(p), (low..high).collect())).collect();
     assert_eq!(found, expected);
+}
+
+/// RFC 4648, section 4, as slowly as one likes.
+#[must_use]
+pub fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let bits = (0..3).fold(0_u32, |bits, n| bits << 8 | u32::from(three.get(n).copied().unwrap_or(0)));
+        for n in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * n) & 63) as usize];
+            text.push(if n <= three.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
 }

@@ -8,7 +8,7 @@ use rdkafka::message::{Headers as _, OwnedMessage};
 use serde_json::Value;
 use toml::Table;
 
-use crate::{LONG, assert_exactly_once, file_url, pictures, quick, set, wait_output};
+use crate::{LONG, assert_exactly_once, base64, file_url, pictures, quick, set, wait_output};
 
 /// Pictures, and among them messages that are none: every fifth.
 fn some_bad(count: usize, partitions: usize) -> Vec<Record> {
@@ -179,18 +179,4 @@ fn a_frame_that_failed_for_a_reason_that_is_mended_comes_back_as_a_new_row_and_i
 /// A JSON body with the image under this name.
 fn body(name: &str, image: &[u8]) -> Vec<u8> {
     serde_json::json!({ name: base64(image) }).to_string().into_bytes()
-}
-
-/// RFC 4648, section 4, as slowly as one likes.
-pub fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let bits = (0..3).fold(0_u32, |bits, n| bits << 8 | u32::from(three.get(n).copied().unwrap_or(0)));
-        for n in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * n) & 63) as usize];
-            text.push(if n <= three.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
 }

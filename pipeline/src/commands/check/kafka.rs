@@ -1,4 +1,4 @@
-//! The Kafka part of `facestream check`: brokers, topics, consumer group.
+//! The Kafka part of `facestream check`: brokers, topics, consumer group; what is written to is `outputs`.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -9,14 +9,16 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 
-use super::Finding;
-use crate::config::Kafka;
+use super::{Finding, outputs};
+use crate::config::{Config, Kafka};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What Kafka says about the configured brokers, topics and group; the later need the earlier.
-pub(super) fn check(kafka: &Kafka) -> Vec<Finding> {
-    let consumer = match client(kafka) {
+/// What Kafka says about the configured brokers, topics, outputs and group; the later need the earlier.
+pub(super) fn check(config: &Config) -> Vec<Finding> {
+    let kafka = &config.kafka;
+    let client = client(kafka);
+    let consumer: BaseConsumer<Reason> = match client.create_with_context(Reason::default()) {
         Ok(consumer) => consumer,
         Err(error) => return vec![Finding::wrong("kafka", format!("{error}: see [kafka.properties]"))],
     };
@@ -47,17 +49,15 @@ pub(super) fn check(kafka: &Kafka) -> Vec<Finding> {
             ),
         }
     }));
+    findings.extend(outputs::check(config, &client, &metadata));
     findings.push(group(&consumer, &kafka.group));
     findings
 }
 
-fn client(kafka: &Kafka) -> Result<BaseConsumer<Reason>, KafkaError> {
+fn client(kafka: &Kafka) -> ClientConfig {
     let mut client: ClientConfig = kafka.properties.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    client.set("bootstrap.servers", &kafka.brokers).set("group.id", &kafka.group).set("allow.auto.create.topics", "false");
     client
-        .set("bootstrap.servers", &kafka.brokers)
-        .set("group.id", &kafka.group)
-        .set("allow.auto.create.topics", "false")
-        .create_with_context(Reason::default())
 }
 
 fn group(consumer: &BaseConsumer<Reason>, name: &str) -> Finding {
