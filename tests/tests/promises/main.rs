@@ -13,6 +13,7 @@ mod kafka_gaps;
 mod lifecycle;
 mod poison;
 mod pressure;
+mod produce;
 mod scale;
 mod store_bad_days;
 
