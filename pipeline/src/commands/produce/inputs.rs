@@ -14,7 +14,7 @@ use super::pictures::Pictures;
 use crate::commands::Failure;
 
 const WITHOUT_VIDEO: &str = "this build knows no video files and no cameras but HTTP MJPEG: build one that does with \
-`deploy/setup.sh video` (Debian's libopencv-dev, clang, libclang-dev, pkg-config) and `cargo build --release --workspace --features video`";
+`make build VIDEO=1`, that is Debian's libopencv-dev, clang, libclang-dev and pkg-config, and cargo build --release --workspace --features video";
 
 /// Where frames come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
