@@ -1,4 +1,4 @@
-//! What a frame looks like as a Kafka message: the envelopes that the pipeline opens (README, "Messages").
+//! What a frame looks like as a Kafka message: the envelopes that the pipeline opens.
 //!
 //! In: what is known of a frame, and its image or where that lies. Out: the value and the headers of a message. Invariant: every
 //! envelope carries the same fields; the key is the sender's to set.

@@ -60,9 +60,13 @@ pub(super) struct Parts {
     buffer: Vec<u8>,
     /// Where in `buffer` the first line begins that has not been looked at.
     line: usize,
+    /// Before this no line ends from `line` on.
+    searched: usize,
     state: State,
     /// False once a part was longer than its `Content-Length`.
     trusts_length: bool,
+    /// Whether what comes now follows a part that said how long it is.
+    is_after_length: bool,
 }
 
 impl Parts {
@@ -73,8 +77,10 @@ impl Parts {
             most_bytes,
             buffer: Vec::new(),
             line: 0,
+            searched: 0,
             state: State::Between,
             trusts_length: true,
+            is_after_length: false,
         }
     }
 
@@ -94,6 +100,7 @@ impl Parts {
                         return Ok(None);
                     };
                     self.note_garbage(delimiter.at);
+                    self.is_after_length = false;
                     self.state = if delimiter.is_last { State::Ended } else { State::Headers };
                     self.drop_front(delimiter.end);
                 }
@@ -111,7 +118,7 @@ impl Parts {
                         return Ok(None);
                     }
                     let body = self.buffer[..length].to_vec();
-                    self.state = State::Between;
+                    (self.state, self.is_after_length) = (State::Between, true);
                     self.drop_front(length);
                     if !body.is_empty() {
                         return Ok(Some(Part::Whole { body, captured_ns }));
@@ -141,14 +148,16 @@ impl Parts {
     /// The next delimiter from `line` on, whose whole line has come. Leaves `line` where to go on.
     fn find(&mut self) -> Option<Delimiter> {
         loop {
-            let rest = &self.buffer[self.line..];
-            let length = rest.iter().position(|byte| *byte == b'\n');
-            let text = &rest[..length.unwrap_or(rest.len())];
-            if let Some(is_last) = judge(text, length.is_some(), &mut self.boundary) {
-                let end = self.line + length.map_or(text.len(), |length| length + 1);
+            let from = self.searched.max(self.line);
+            let found = self.buffer[from..].iter().position(|byte| *byte == b'\n').map(|at| from + at);
+            let text = &self.buffer[self.line..found.unwrap_or(self.buffer.len())];
+            if let Some(is_last) = judge(text, found.is_some(), &mut self.boundary) {
+                let end = found.map_or(self.buffer.len(), |at| at + 1);
                 return Some(Delimiter { at: self.line, end, is_last });
             }
-            self.line += length? + 1;
+            self.searched = self.buffer.len();
+            self.line = found? + 1;
+            self.searched = self.line;
         }
     }
 
@@ -177,7 +186,7 @@ impl Parts {
 
     /// Text before a delimiter is what the last `Content-Length` has left out.
     fn note_garbage(&mut self, until: usize) {
-        self.trusts_length &= self.buffer[..until].iter().all(u8::is_ascii_whitespace);
+        self.trusts_length &= !self.is_after_length || self.buffer[..until].iter().all(u8::is_ascii_whitespace);
     }
 
     /// Throws away what cannot be part of a delimiter any more.
@@ -193,7 +202,7 @@ impl Parts {
 
     fn drop_front(&mut self, bytes: usize) {
         self.buffer.drain(..bytes);
-        self.line = 0;
+        (self.line, self.searched) = (0, 0);
     }
 }
 
