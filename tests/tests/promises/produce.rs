@@ -96,20 +96,31 @@ fn opened(envelope: &str, message: &OwnedMessage) -> (String, String, String, Ve
                 capture_ts_ns: i64,
                 frame_id: String,
                 frame_seq: u64,
-                image: Vec<u8>,
+                image: Bin,
             }
             let body: Body = rmp_serde::from_slice(value).expect("MessagePack");
             is_now(body.capture_ts_ns);
-            // A bin of 32 bits' or 16 bits' length, by the format's own specification.
-            let length = u32::try_from(body.image.len()).expect("a small picture");
-            let bin = u16::try_from(length).map_or_else(
-                |_| [&[0xC6][..], &length.to_be_bytes()].concat(),
-                |short| [&[0xC5][..], &short.to_be_bytes()].concat(),
-            );
-            let bin = [b"\xA5image", bin.as_slice(), &body.image].concat();
-            assert!(value.windows(bin.len()).any(|bytes| bytes == bin), "the image is a bin");
-            (body.source_id, body.frame_id, body.frame_seq.to_string(), body.image)
+            (body.source_id, body.frame_id, body.frame_seq.to_string(), body.image.0)
         }
+    }
+}
+
+/// MessagePack's `bin`, and nothing else.
+struct Bin(Vec<u8>);
+
+impl<'de> serde::Deserialize<'de> for Bin {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Look;
+        impl serde::de::Visitor<'_> for Look {
+            type Value = Bin;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bin")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bin, E> {
+                Ok(Bin(bytes.to_vec()))
+            }
+        }
+        deserializer.deserialize_any(Look)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Cameras as a real HTTP server: streams in odd chunks, that break in the middle, that come back, that never were any.
 
 use std::convert::Infallible;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -38,16 +37,16 @@ fn part(n: usize) -> Vec<u8> {
     [headers.as_bytes(), &picture, b"\r\n"].concat()
 }
 
-/// An answer with these bytes in chunks of 37; it then breaks, or stays open without a word.
-fn answer(bytes: Vec<u8>, breaks: bool) -> Response<Body> {
-    let chunks: Vec<_> = bytes.chunks(37).map(|chunk| Ok(chunk.to_vec())).collect();
-    let end = stream::once(async move {
-        if !breaks {
-            futures::future::pending::<Infallible>().await;
-        }
-        Err(io::Error::other("the camera is gone"))
-    });
-    let body = Body::from_stream(stream::iter(chunks).chain(end));
+/// Which picture this is.
+fn number(image: &[u8]) -> Option<usize> {
+    (0..10).find(|n| picture(*n) == image)
+}
+
+/// An answer with these bytes in chunks of 37; it then ends, or stays open without a word.
+fn answer(bytes: Vec<u8>, ends: bool) -> Response<Body> {
+    let chunks: Vec<_> = bytes.chunks(37).map(|chunk| Ok::<_, Infallible>(chunk.to_vec())).collect();
+    let silence = stream::pending().take(if ends { 0 } else { 1 });
+    let body = Body::from_stream(stream::iter(chunks).chain(silence));
     Response::builder().header("content-type", "multipart/x-mixed-replace;boundary=frame").body(body).unwrap()
 }
 
@@ -107,8 +106,8 @@ fn a_stream_that_breaks_is_opened_again_and_no_half_frame_is_sent() {
     });
     let mut running = start(&io, vec![url], 3, true);
     let shots = running.take(4);
-    let found: Vec<_> = shots.iter().map(|shot| (shot.frame_seq, shot.image.to_vec())).collect();
-    assert_eq!(found, [(0, picture(1)), (1, picture(2)), (2, picture(4)), (3, picture(5))]);
+    let found: Vec<_> = shots.iter().map(|shot| (shot.frame_seq, number(&shot.image))).collect();
+    assert_eq!(found, [(0, Some(1)), (1, Some(2)), (2, Some(4)), (3, Some(5))]);
     assert!(shots.iter().all(|shot| shot.captured_ns == Some(STAMP_NS)));
     assert_eq!(requests.load(Relaxed), 3);
     // It waits for more now, and yet ends when it is told to.
@@ -131,8 +130,8 @@ fn a_camera_that_never_answers_well_is_given_up_and_the_others_go_on() {
     let (shots, error) = start(&io, vec![gone, no_stream, good, unreachable], 2, false).rest();
     assert!(error.contains("4 files, frames or cameras could not be read"), "{error}");
     assert_eq!((requests.load(Relaxed), looks.load(Relaxed)), (2, 1));
-    let found: Vec<_> = shots.iter().map(|shot| (shot.sources.clone(), shot.image.to_vec())).collect();
-    assert_eq!(found, [(2..3, picture(1)), (2..3, picture(3))]);
+    let found: Vec<_> = shots.iter().map(|shot| (shot.sources.clone(), number(&shot.image))).collect();
+    assert_eq!(found, [(2..3, Some(1)), (2..3, Some(3))]);
 }
 
 #[test]
@@ -146,7 +145,7 @@ fn many_cameras_are_read_at_once_each_in_its_order() {
         let own: Vec<_> = shots.iter().filter(|shot| shot.sources.start == camera).collect();
         assert_eq!(own.len(), 7);
         for (n, shot) in own.iter().enumerate() {
-            assert_eq!((shot.frame_seq, shot.captured_ns, shot.image.to_vec()), (n as u64, None, picture(n)));
+            assert_eq!((shot.frame_seq, shot.captured_ns, number(&shot.image)), (n as u64, None, Some(n)));
         }
     }
     running.stop.raise();
@@ -160,8 +159,8 @@ fn a_frame_too_large_is_counted_and_the_next_one_sent() {
     let bytes = [part(1), large, part(3)].concat();
     let (url, _) = serve(&io, move |_| answer(bytes.clone(), false));
     let mut running = start(&io, vec![url], 1, false);
-    let found: Vec<_> = running.take(2).into_iter().map(|shot| shot.image.to_vec()).collect();
-    assert_eq!(found, [picture(1), picture(3)]);
+    let found: Vec<_> = running.take(2).into_iter().map(|shot| number(&shot.image)).collect();
+    assert_eq!(found, [Some(1), Some(3)]);
     running.stop.raise();
     let (_, error) = running.rest();
     assert!(error.contains("1 files, frames or cameras could not be read"), "{error}");
