@@ -202,7 +202,7 @@ fn what_is_too_large_for_the_broker_is_reported_and_all_else_arrives() {
     kafka.create_topic(topic, 1, &[("max.message.bytes", "1048588")]);
     let folder = scratch();
     let photos = photos(folder.path());
-    std::fs::write(folder.path().join("photos/1-large.jpg"), [&photos["photos/0.jpg"][..], &[0; 2_000_000]].concat())
+    std::fs::write(folder.path().join("photos/1-large.jpg"), [&photos["photos/0.jpg"][..], &vec![0; 2_000_000]].concat())
         .expect("writing");
     let finished = produce(kafka, folder.path(), topic, &["--cameras", "2", "photos", "photos/missing.jpg"]);
     assert_eq!(finished.code, Some(1), "{}", finished.output);

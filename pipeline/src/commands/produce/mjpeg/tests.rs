@@ -43,9 +43,9 @@ fn number(image: &[u8]) -> Option<usize> {
 }
 
 /// An answer with these bytes in chunks of 37; it then ends, or stays open without a word.
-fn answer(bytes: Vec<u8>, ends: bool) -> Response<Body> {
+fn answer(bytes: &[u8], ends: bool) -> Response<Body> {
     let chunks: Vec<_> = bytes.chunks(37).map(|chunk| Ok::<_, Infallible>(chunk.to_vec())).collect();
-    let silence = stream::pending().take(if ends { 0 } else { 1 });
+    let silence = stream::pending().take(usize::from(!ends));
     let body = Body::from_stream(stream::iter(chunks).chain(silence));
     Response::builder().header("content-type", "multipart/x-mixed-replace;boundary=frame").body(body).unwrap()
 }
@@ -99,10 +99,10 @@ fn a_stream_that_breaks_is_opened_again_and_no_half_frame_is_sent() {
     let (url, requests) = serve(&io, |n| match n {
         0 => {
             let half = part(3)[..150].to_vec();
-            answer([part(1), part(2), half].concat(), true)
+            answer(&[part(1), part(2), half].concat(), true)
         }
         1 => Response::builder().status(StatusCode::SERVICE_UNAVAILABLE).body(Body::empty()).unwrap(),
-        _ => answer([part(4), part(5), b"--frame\r\n".to_vec()].concat(), false),
+        _ => answer(&[part(4), part(5), b"--frame\r\n".to_vec()].concat(), false),
     });
     let mut running = start(&io, vec![url], 3, true);
     let shots = running.take(4);
@@ -122,7 +122,7 @@ fn a_camera_that_never_answers_well_is_given_up_and_the_others_go_on() {
     let (no_stream, looks) =
         serve(&io, |_| Response::builder().header("content-type", "image/jpeg").body(Body::empty()).unwrap());
     let (good, _) = serve(&io, |n| match n {
-        0 => answer([part(1), part(3)].concat(), true),
+        0 => answer(&[part(1), part(3)].concat(), true),
         _ => Response::builder().status(StatusCode::NOT_FOUND).body(Body::empty()).unwrap(),
     });
     // Nothing listens on the discard port.
@@ -138,7 +138,7 @@ fn a_camera_that_never_answers_well_is_given_up_and_the_others_go_on() {
 fn many_cameras_are_read_at_once_each_in_its_order() {
     const CAMERAS: usize = 40;
     let io = Runtime::new().unwrap();
-    let (url, _) = serve(&io, |_| answer((0..7).flat_map(part).chain(*b"--frame\r\n").collect(), false));
+    let (url, _) = serve(&io, |_| answer(&(0..7).flat_map(part).chain(*b"--frame\r\n").collect::<Vec<_>>(), false));
     let mut running = start(&io, vec![url; CAMERAS], 1, false);
     let shots = running.take(CAMERAS * 7);
     for camera in 0..CAMERAS {
@@ -157,7 +157,7 @@ fn a_frame_too_large_is_counted_and_the_next_one_sent() {
     let io = Runtime::new().unwrap();
     let large = b"--frame\r\nContent-Length: 5000\r\n\r\n".iter().copied().chain([7; 5_000]).chain(*b"\r\n").collect();
     let bytes = [part(1), large, part(3)].concat();
-    let (url, _) = serve(&io, move |_| answer(bytes.clone(), false));
+    let (url, _) = serve(&io, move |_| answer(&bytes, false));
     let mut running = start(&io, vec![url], 1, false);
     let found: Vec<_> = running.take(2).into_iter().map(|shot| number(&shot.image)).collect();
     assert_eq!(found, [Some(1), Some(3)]);
