@@ -1,6 +1,7 @@
 # Each target is one command from a clean clone: it does its own set-up first (deploy/setup.sh: silent when all is there).
 #   make demo FOR=20s               for how long (60s unless told; forever until Ctrl-C)
 #   make demo KAFKA=host:9092       with your broker instead of the built-in one
+#   make build VIDEO=1              with OpenCV: video files and cameras for `facestream produce`; make test VIDEO=1 tests that too
 #   make crash ROUNDS=12 STRIKES=10  how many rounds, how many strikes for each of a round's seven processes; SEED=… repeats one,
 #                                   and goes on where it was cut short
 #   make fuzz FUZZ_FOR=600          seconds for each target
@@ -8,6 +9,7 @@
 FOR ?= 60s
 KAFKA ?=
 FUZZ_FOR ?= 180
+VIDEO ?=
 CARGO ?= cargo
 # Cargo runs benches and tests in the folders of their packages: a folder that is named from here is named in full.
 ifdef FACESTREAM_MODELS
@@ -15,7 +17,8 @@ export FACESTREAM_MODELS := $(abspath $(FACESTREAM_MODELS))
 endif
 SCRIPTS := deploy/setup.sh .ci/run
 # Always the whole workspace, so that its dependencies are built once, with the features that the tests need too.
-BUILD = $(CARGO) build --release --locked --workspace --bins
+FEATURES = $(if $(VIDEO),--features video)
+BUILD = $(CARGO) build --release --locked --workspace --bins $(FEATURES)
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/facestream
 
 .DEFAULT_GOAL := help
@@ -25,19 +28,20 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 - /p' $(MAKEFILE_LIST)
 
 setup: ## fetch what is needed to build and run, and nothing else
-	@deploy/setup.sh
+	@deploy/setup.sh $(if $(VIDEO),video)
 
-build: setup ## the release binary
+build: setup ## the release binary (VIDEO=1: with OpenCV)
 	$(BUILD)
 
 demo: setup ## see it work: virtual cameras, a built-in broker, the real pipeline, Parquet (FOR=20s, KAFKA=host:port)
 	$(BUILD)
 	@$(BINARY) demo --for $(FOR) $(if $(KAFKA),--kafka $(KAFKA))
 
-test: ## every test, the ones with a real Kafka too
+test: ## every test, the ones with a real Kafka too (VIDEO=1: the ones with OpenCV too)
 	@deploy/setup.sh test
+	@$(if $(VIDEO),deploy/setup.sh video)
 	$(BUILD)
-	$(CARGO) test --release --locked --workspace
+	$(CARGO) test --release --locked --workspace $(FEATURES)
 
 crash: ## kill and freeze processes and brokers for half an hour, then count: OUT=crash-output, REPORT=crash-output/report.md
 	@deploy/setup.sh test

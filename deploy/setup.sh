@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Fetches what building, running and testing facestream need, once; silent and quick when all is there.
 #
-#   deploy/setup.sh [run|test|check|bench]      run (the default): build and run it; test: Kafka, DuckDB and S3 servers as well;
-#                                               check: linters for the shell scripts; bench: Kafka as well
+#   deploy/setup.sh [run|video|test|check|bench]  run (the default): build and run it; video: with OpenCV, for `--features video`;
+#                                                 test: Kafka, DuckDB and S3 servers as well; check: linters for the shell
+#                                                 scripts; bench: Kafka as well
 #
 # In: Debian packages through apt-get (as root or with sudo), PyPI, Maven Central and Go modules as pip, Maven and Go are
 # configured on this machine. Out: the cache folder, FACESTREAM_CACHE or else the user's own, with lib/, models/, kafka/, venv/
@@ -12,7 +13,7 @@ set -Eeuo pipefail
 shopt -s inherit_errexit
 
 mode=${1:-run}
-case $mode in run | test | check | bench) ;; *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
+case $mode in run | video | test | check | bench) ;; *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
 project=$(cd "$(dirname "$0")/.." && pwd)
 cache=${FACESTREAM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/facestream}
 machine=$(uname -m)
@@ -51,6 +52,11 @@ missing_packages() {
   perl -MFindBin -MIPC::Cmd -MFile::Compare -e1 2>/dev/null || echo perl
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
   [ -e /etc/ssl/certs/ca-certificates.crt ] || [ ! -e /etc/debian_version ] || echo ca-certificates
+  if [ "$mode" = video ]; then
+    pkg-config --exists opencv4 2>/dev/null || echo libopencv-dev
+    command -v clang >/dev/null || echo clang
+    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || echo libclang-dev
+  fi
   wants_kafka || return 0
   command -v java >/dev/null || echo default-jre-headless
   [ -e "$kafka/pom.xml" ] || command -v mvn >/dev/null || echo maven

@@ -9,6 +9,8 @@ mod assignment;
 mod brokers;
 pub mod client;
 pub mod consumer;
+#[allow(unsafe_code, reason = "rust-rdkafka panics at names that are not UTF-8")]
+pub(crate) mod headers;
 pub mod outbox;
 mod rebalance;
 mod resume;

@@ -97,11 +97,17 @@ impl Facestream {
     /// Runs any command of the binary to its end, in `folder`; panics if that takes longer than `limit`.
     #[must_use]
     pub fn command(folder: &Path, arguments: &[&str], limit: Duration) -> Finished {
+        Self::start(folder, arguments).wait_exit(limit)
+    }
+
+    /// Starts any command of the binary, in `folder`.
+    #[must_use]
+    pub fn start(folder: &Path, arguments: &[&str]) -> Facestream {
         let own = scratch();
         let log = own.path().join("facestream.log");
         let mut command = command();
         let process = spawn(command.args(arguments).current_dir(folder), &log);
-        Facestream { process, http: String::new(), log, folder: Some(own) }.wait_exit(limit)
+        Facestream { process, http: String::new(), log, folder: Some(own) }
     }
 
     /// The whole of a page such as `/metrics`; an error says what was seen instead.

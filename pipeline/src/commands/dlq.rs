@@ -129,7 +129,7 @@ fn seen<'a>(message: &'a BorrowedMessage<'_>) -> Seen<'a> {
     Seen {
         place: Place { partition: message.partition(), offset: message.offset() },
         key: message.key(),
-        letter: message.payload().map(|value| (value.len() as u64, read::headers(message).and_then(facts))),
+        letter: message.payload().map(|value| (value.len() as u64, facts(read::headers(message)))),
         written: read::written(message),
     }
 }

@@ -1,43 +1,61 @@
-//! `facestream produce`: pictures from files to a Kafka topic, as cameras would send them.
+//! `facestream produce`: pictures, videos and cameras to a Kafka topic.
 //!
-//! In: files, folders, patterns or a list. Out: one message a picture and camera, and a report. Invariant: memory is bounded
-//! (one file, and the client's queue), and the exit code tells whether every picture arrived.
+//! In: files, folders, patterns, a list, video files, cameras. Out: one message a frame and camera, and a report. Invariant: memory
+//! is bounded (a few frames an input, those being uploaded, and the client's queue), and the exit code tells whether every frame
+//! arrived.
+//!
+//!     inputs ──► a thread each (pictures, video, mjpeg) ──► re-encoding, pace (outlet) ──one channel──► pump:
+//!     upload ──► envelope ──► sender ──► report
 
+mod envelope;
+mod feeds;
+mod help;
+mod inputs;
+mod mjpeg;
+mod outlet;
+mod pace;
+mod parts;
+mod patience;
 mod pictures;
+mod pump;
+mod report;
+mod retouch;
 mod sender;
+mod shot;
+mod stop;
+mod upload;
+#[cfg(feature = "video")]
+mod video;
 
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
-use self::pictures::Pictures;
-use self::sender::{Picture, Sender};
+use self::envelope::Envelope;
+use self::inputs::Input;
+use self::outlet::Manner;
+use self::pace::Pace;
+use self::pump::Pump;
+use self::report::Tally;
+use self::retouch::Wanted;
+use self::sender::Sender;
+use self::stop::Stop;
+use self::upload::Uploads;
 use super::{Failure, Given};
 use crate::config::{Config, Needs, topic_mistake};
 
 /// How long a stop waits for acknowledgements that are still out.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
-const EXAMPLES: &str = "Examples:
-  facestream produce --topic frames photos/               every image below a folder
-  facestream produce --topic frames 'photos/**/*.jpg'     what a pattern matches
-  ls -tr *.jpg | facestream produce --topic frames -      a list of files on stdin
-  facestream produce --topic frames --cameras 8 --rate 200 --loop photos/
-      eight cameras with 25 pictures a second each, until Ctrl-C
-
-A file that is named is sent whatever it holds; of folders and patterns only images, told by their first bytes.
-Exits with 1 if a picture could not be read or was not delivered.";
-
-/// Send pictures to a Kafka topic, as cameras would
+/// Send pictures, videos and cameras to a Kafka topic
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = help::EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Args {
-    /// Files, folders (recursively), patterns, or - for a list of files on stdin
-    #[arg(required = true, value_name = "PICTURES")]
+    /// Files, folders (recursively), patterns, - for a list on stdin, video files, /dev/videoN, rtsp://…, http://…
+    #[arg(required = true, value_name = "INPUTS")]
     inputs: Vec<String>,
     /// Topic to send to [default: the configuration's, if it names one topic]
     #[arg(long)]
@@ -45,51 +63,118 @@ pub struct Args {
     /// Brokers, host:port separated by commas [default: the configuration's]
     #[arg(long)]
     brokers: Option<String>,
-    /// Pictures a second, over all cameras together [default: as fast as Kafka takes them]
-    #[arg(long, value_name = "FPS", value_parser = fps)]
-    rate: Option<f64>,
-    /// Begin again after the last picture, until Ctrl-C
-    #[arg(long = "loop")]
-    again: bool,
-    /// Key and name of the camera; with --cameras, what their names begin with [default: camera-000, camera]
-    #[arg(long, value_name = "ID")]
-    source_id: Option<String>,
-    /// Number of cameras; each sends every picture. Their names are camera-000, camera-001 …
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    cameras: Option<u16>,
+    #[command(flatten)]
+    pacing: Pacing,
+    #[command(flatten)]
+    cameras: Cameras,
+    #[command(flatten)]
+    messages: Messages,
     #[command(flatten)]
     given: Given,
 }
 
-fn fps(text: &str) -> Result<f64, String> {
-    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate >= 0.001);
-    rate.ok_or_else(|| "expected a number of pictures a second, such as 25 or 0.5".to_owned())
+/// When frames are sent.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Pace")]
+struct Pacing {
+    /// Frames a second, over all cameras together [default: as fast as Kafka takes them]
+    #[arg(long, value_name = "FPS", value_parser = fps)]
+    rate: Option<f64>,
+    /// Frames a second of each camera; of a live one those beyond that are left out
+    #[arg(long, value_name = "FPS", value_parser = fps)]
+    fps: Option<f64>,
+    /// Video files in the time of the recording, with its timestamps; cameras with theirs
+    #[arg(long, conflicts_with_all = ["rate", "fps"])]
+    as_recorded: bool,
+    /// Begin again after the last picture or frame, until Ctrl-C
+    #[arg(long = "loop")]
+    again: bool,
+    /// Stop after so many frames, over all cameras together
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// How often in a row a camera may fail before it is given up; 0: for ever
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    attempts: usize,
 }
 
-/// Carries the command out. An error if a picture could not be read or was not delivered.
+/// Who sends frames.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Cameras")]
+struct Cameras {
+    /// Key and name of the camera; with several, what their names begin with [default: camera-000, camera, a video's file name]
+    #[arg(long, value_name = "ID")]
+    source_id: Option<String>,
+    /// Number of cameras; each sends every frame. Their names are camera-000, camera-001 …
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    cameras: Option<u16>,
+}
+
+/// What is sent.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Messages")]
+struct Messages {
+    /// What messages look like
+    #[arg(long, value_enum, default_value = "raw")]
+    envelope: Envelope,
+    /// Upload pictures here and send their addresses: an S3, GCS or Azure prefix, or a folder
+    #[arg(long, value_name = "URL", help = help::UPLOAD)]
+    upload: Option<String>,
+    /// JPEG quality, 1 to 100: encodes pictures anew [default: as they are; video: 85]
+    #[arg(long, value_name = "Q", value_parser = clap::value_parser!(u8).range(1..=100))]
+    quality: Option<u8>,
+    /// Scale down what is wider or higher than so many pixels
+    #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(16..=65_500))]
+    max_side: Option<u32>,
+    /// One more header of each message; may be repeated, and takes the place of ours of the same name
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+}
+
+fn fps(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && (0.001..=1e6).contains(rate));
+    rate.ok_or_else(|| "expected a number of frames a second, such as 25 or 0.5".to_owned())
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let named = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = named.ok_or_else(|| "expected NAME=VALUE".to_owned())?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Carries the command out. An error if something could not be read or was not delivered.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let (config, _) = args.given.load(Needs::default())?;
-    let brokers = args.brokers.as_deref().unwrap_or(&config.kafka.brokers);
     let topic = topic(args, &config)?;
-    let pictures = Pictures::list(&args.inputs, &mut std::io::stdin().lock());
-    for unreadable in &pictures.unreadable {
-        eprintln!("cannot read {unreadable}");
-    }
-    if pictures.files.is_empty() {
-        bail!("no picture to send: {} files looked at are no images", pictures.skipped);
-    }
-    let sources = sources(args.source_id.as_deref(), args.cameras);
-    let bar = progress(args, pictures.files.len() * sources.len());
-    let sender = Sender::connect(&config, brokers, topic, bar.clone())?;
-    bar.reset(); // connecting is not part of the rate
-    let stop = stop_on_signal()?;
-    let is_stopped = || stop.load(Ordering::Relaxed);
-    let mut run =
-        Run { sender: &sender, sources: &sources, pace: Pace::new(args.rate), bar: &bar, sent: 0, rounds: 0, unreadable: 0 };
-    while run.round(&pictures.files, &is_stopped) && args.again {}
-    sender.finish(&is_stopped, STOP_GRACE);
-    bar.finish_and_clear();
-    run.report(topic, &pictures)
+    let brokers = args.brokers.as_deref().unwrap_or(&config.kafka.brokers);
+    let inputs = Input::list(&args.inputs, &mut std::io::stdin().lock())?;
+    check(args, &inputs)?;
+    let uploads = args.messages.upload.as_deref().map(|url| Uploads::open(url, &config)).transpose()?.map(Arc::new);
+    let (feeds, names) = feeds::assign(inputs, args.cameras.source_id.as_deref(), args.cameras.cameras)?;
+
+    let tally = Arc::new(Tally::new(names, progress(args, &feeds)));
+    let most_bytes = args.messages.envelope.most_bytes(config.envelope.max_bytes.bytes());
+    let sender = Sender::connect(&config, brokers, topic, most_bytes, &tally)?;
+    tally.begin(); // connecting is not part of the rate
+    let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("io").enable_all().build();
+    let io = io.context("cannot start the runtime for network input")?;
+    let stop = Stop::on_signal(io.handle())?;
+    let done = stop.child();
+    let (shots, threads) = feeds::start(feeds, manner(args, &config), &tally, &done)?;
+    let pump = Pump {
+        sender: &sender,
+        tally: &tally,
+        stop: &stop,
+        envelope: args.messages.envelope,
+        headers: &args.messages.headers,
+        uploads,
+        pace: Pace::new(args.pacing.rate),
+        count: args.pacing.count,
+    };
+    let is_over = io.block_on(pump.run(shots));
+    done.raise();
+    feeds::look_after(threads, is_over, &tally);
+    sender.finish(&stop, STOP_GRACE);
+    tally.report(topic)
 }
 
 fn topic<'a>(args: &'a Args, config: &'a Config) -> Result<&'a str, Failure> {
@@ -103,174 +188,72 @@ fn topic<'a>(args: &'a Args, config: &'a Config) -> Result<&'a str, Failure> {
     topic_mistake(topic).map_or(Ok(topic), |mistake| Err(Failure::Usage(mistake)))
 }
 
-fn sources(source_id: Option<&str>, cameras: Option<u16>) -> Vec<String> {
-    match (source_id, cameras) {
-        (Some(source_id), None) => vec![source_id.to_owned()],
-        (prefix, cameras) => (0..cameras.unwrap_or(1)).map(|n| format!("{}-{n:03}", prefix.unwrap_or("camera"))).collect(),
+/// Refuses what cannot be done before anything is connected.
+fn check(args: &Args, inputs: &[Input]) -> anyhow::Result<()> {
+    let Some(Input::Pictures(pictures)) = inputs.first() else {
+        return if inputs.is_empty() { bail!("no picture to send: the folder or list is empty") } else { Ok(()) };
+    };
+    if args.pacing.as_recorded {
+        let text =
+            "--as-recorded needs times, which pictures do not have: it is for video files and cameras; give --fps or --rate";
+        return Err(Failure::Usage(text.to_owned()).into());
+    }
+    if pictures.files.is_empty() && inputs.len() == 1 {
+        for unreadable in &pictures.unreadable {
+            eprintln!("cannot read {unreadable}");
+        }
+        let hint = if pictures.skipped > 0 { " (videos are named one by one, not by a folder or pattern)" } else { "" };
+        bail!("no picture to send: {} files looked at are no images{hint}", pictures.skipped);
+    }
+    Ok(())
+}
+
+fn manner(args: &Args, config: &Config) -> Manner {
+    let Args { pacing, messages, .. } = args;
+    Manner {
+        fps: pacing.fps,
+        is_as_recorded: pacing.as_recorded,
+        is_again: pacing.again,
+        attempts: pacing.attempts,
+        max_bytes: config.envelope.max_bytes.bytes() as usize,
+        wanted: Wanted { quality: messages.quality, max_side: messages.max_side, max_pixels: config.envelope.max_pixels },
     }
 }
 
-fn progress(args: &Args, total: usize) -> ProgressBar {
-    let (bar, template) = if args.again {
-        (ProgressBar::new_spinner(), "{spinner} {human_pos} frames  {per_sec}  {elapsed}")
-    } else {
-        (ProgressBar::new(total as u64), "{wide_bar} {human_pos}/{human_len} frames  {per_sec}  {eta} left")
+/// How many frames there will be, where that is known.
+fn total(args: &Args, feeds: &[feeds::Feed]) -> Option<u64> {
+    let of_pictures = match feeds {
+        [feeds::Feed { input: Input::Pictures(pictures), sources }] if !args.pacing.again => {
+            Some(pictures.files.len() as u64 * sources.len() as u64)
+        }
+        _ => None,
+    };
+    of_pictures.into_iter().chain(args.pacing.count).min()
+}
+
+fn progress(args: &Args, feeds: &[feeds::Feed]) -> ProgressBar {
+    let (bar, template) = match total(args, feeds) {
+        None => (ProgressBar::new_spinner(), "{spinner} {human_pos} frames  {per_sec}  {elapsed}"),
+        Some(total) => (ProgressBar::new(total), "{wide_bar} {human_pos}/{human_len} frames  {per_sec}  {eta} left"),
     };
     bar.with_style(ProgressStyle::with_template(template).expect("the template is valid"))
 }
 
-/// A flag that Ctrl-C and SIGTERM raise; the second ends the process at once.
-fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let raised = Arc::clone(&stop);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot listen for signals")?;
-    let listen = move || {
-        runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
-            for _ in 0..2 {
-                tokio::select! { _ = int.recv() => (), _ = term.recv() => () }
-                if raised.swap(true, Ordering::Relaxed) {
-                    std::process::exit(130);
-                }
-            }
-        });
-    };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(listen).context("cannot listen for signals")?;
-    Ok(stop)
-}
-
-/// When the next picture is due.
-struct Pace {
-    interval: Option<Duration>,
-    next: Instant,
-}
-
-impl Pace {
-    fn new(fps: Option<f64>) -> Self {
-        Self { interval: fps.map(|fps| Duration::from_secs_f64(1.0 / fps)), next: Instant::now() }
-    }
-
-    /// How long from `now` until the next picture is due. One that is late by more than a second is not caught up with.
-    fn wait(&mut self, now: Instant) -> Duration {
-        let Some(interval) = self.interval else { return Duration::ZERO };
-        let due = self.next.max(now.checked_sub(Duration::from_secs(1)).unwrap_or(now));
-        self.next = due + interval;
-        due.saturating_duration_since(now)
-    }
-}
-
-struct Run<'a> {
-    sender: &'a Sender,
-    sources: &'a [String],
-    pace: Pace,
-    bar: &'a ProgressBar,
-    sent: u64,
-    /// Rounds begun; with the file's place in the list it makes `frame_seq`.
-    rounds: u64,
-    unreadable: u64,
-}
-
-impl Run<'_> {
-    /// Sends every file once from each camera. False if it was stopped, or there is no file left that can be sent.
-    fn round(&mut self, files: &[impl AsRef<Path>], is_stopped: &dyn Fn() -> bool) -> bool {
-        let first_seq = self.rounds * files.len() as u64;
-        self.rounds += 1;
-        let sent_before = self.sent;
-        for (seq, file) in (first_seq..).zip(files) {
-            if is_stopped() || !self.file(file.as_ref(), seq, is_stopped) {
-                return false;
-            }
-        }
-        self.sent > sent_before
-    }
-
-    fn file(&mut self, path: &Path, frame_seq: u64, is_stopped: &dyn Fn() -> bool) -> bool {
-        let image = match std::fs::read(path) {
-            Ok(image) => image,
-            Err(error) => {
-                self.unreadable += 1;
-                self.bar.suspend(|| eprintln!("cannot read {}: {error}", path.display()));
-                return true;
-            }
-        };
-        let name = Arc::new(path.display().to_string());
-        for source_id in self.sources {
-            if !self.wait(is_stopped) {
-                return false;
-            }
-            if !self.sender.send(&Picture { source_id, frame_seq, name: &name, image: &image }, is_stopped) {
-                return false;
-            }
-            self.sent += 1;
-        }
-        true
-    }
-
-    /// Waits until the next picture is due, taking delivery reports meanwhile. False if it was stopped.
-    fn wait(&mut self, is_stopped: &dyn Fn() -> bool) -> bool {
-        let due = Instant::now() + self.pace.wait(Instant::now());
-        loop {
-            let left = due.saturating_duration_since(Instant::now());
-            self.sender.serve(left.min(Duration::from_millis(100)));
-            if left.is_zero() || is_stopped() {
-                return !is_stopped();
-            }
-        }
-    }
-
-    fn report(&self, topic: &str, pictures: &Pictures) -> anyhow::Result<()> {
-        let deliveries = self.sender.deliveries();
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (delivered, failed) = (count(&deliveries.delivered), count(&deliveries.failed));
-        let unreadable = self.unreadable + pictures.unreadable.len() as u64;
-        let elapsed = self.bar.elapsed();
-        let cameras = match self.sources {
-            [only] => only.clone(),
-            several => format!("{} cameras", several.len()),
-        };
-        eprintln!(
-            "{} frames ({}) of {} delivered to {topic} in {:.1} s, {:.1} frames/s",
-            HumanCount(delivered),
-            HumanBytes(count(&deliveries.delivered_bytes)),
-            cameras,
-            elapsed.as_secs_f64(),
-            delivered as f64 / elapsed.as_secs_f64().max(0.001),
-        );
-        if pictures.skipped > 0 {
-            eprintln!("{} files are no images and were left out", pictures.skipped);
-        }
-        if failed + unreadable > 0 {
-            bail!("{failed} frames were not delivered, {unreadable} files or folders could not be read");
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
 
-    #[test]
-    fn cameras_are_numbered_and_a_single_source_keeps_its_name() {
-        assert_eq!(sources(None, None), ["camera-000"]);
-        assert_eq!(sources(Some("door"), None), ["door"]);
-        assert_eq!(sources(None, Some(2)), ["camera-000", "camera-001"]);
-        assert_eq!(sources(Some("door"), Some(2)), ["door-000", "door-001"]);
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
     }
 
-    #[test]
-    fn pictures_are_due_at_the_rate_and_a_long_stall_is_not_caught_up_with() {
-        let mut pace = Pace::new(Some(4.0));
-        let start = pace.next;
-        let at = |ms| start + Duration::from_millis(ms);
-        assert_eq!(pace.wait(at(0)), Duration::ZERO);
-        assert_eq!(pace.wait(at(0)), Duration::from_millis(250));
-        assert_eq!(pace.wait(at(100)), Duration::from_millis(400));
-        // Ten seconds late: of the forty missed pictures those of one second follow at once, and then it is a picture each 250 ms.
-        let burst = (0..10).take_while(|_| pace.wait(at(10_750)).is_zero()).count();
-        assert_eq!(burst, 5);
-        assert_eq!(Pace::new(None).wait(at(0)), Duration::ZERO);
+    fn args(arguments: &[&str]) -> Result<Args, String> {
+        let parsed = Cli::try_parse_from(["produce"].iter().chain(arguments));
+        parsed.map(|cli| cli.args).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -279,5 +262,54 @@ mod tests {
         for text in ["0", "-1", "nan", "inf", "fast"] {
             assert!(fps(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_makes_no_sense_together_is_refused() {
+        assert!(args(&["x", "--as-recorded", "--fps", "5"]).unwrap_err().contains("--fps"));
+        assert!(args(&["x", "--as-recorded", "--rate", "5"]).unwrap_err().contains("--rate"));
+        for wrong in [["--quality", "0"], ["--quality", "101"], ["--count", "0"], ["--header", "x"], ["--envelope", "xml"]] {
+            assert!(args(&[&["x"], &wrong[..]].concat()).is_err(), "{wrong:?}");
+        }
+        let header = args(&["x", "--header", "a=b=c", "--header", "empty="]).unwrap().messages.headers;
+        assert_eq!(header, [("a", "b=c"), ("empty", "")].map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn pictures_have_no_times_of_a_recording() {
+        let recorded = args(&["x.jpg", "--as-recorded"]).unwrap();
+        let inputs = Input::list(&recorded.inputs, &mut "".as_bytes()).unwrap();
+        let error = check(&recorded, &inputs).unwrap_err();
+        assert_eq!(crate::commands::exit_code(&error), 2);
+        assert!(error.to_string().contains("video files"), "{error}");
+        let camera = Input::list(&["http://cam".to_owned()], &mut "".as_bytes()).unwrap();
+        assert!(check(&recorded, &camera).is_ok());
+    }
+
+    #[test]
+    fn a_folder_without_pictures_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = args(&[folder.path().to_str().unwrap()]).unwrap();
+        let look = || Input::list(&empty.inputs, &mut "".as_bytes()).unwrap();
+        let error = check(&empty, &look()).unwrap_err().to_string();
+        assert!(error.contains("no picture to send"), "{error}");
+        std::fs::write(folder.path().join("notes.txt"), "text").unwrap();
+        let error = check(&empty, &look()).unwrap_err().to_string();
+        assert!(error.contains("1 files looked at are no images"), "{error}");
+    }
+
+    #[test]
+    fn the_bar_knows_how_many_frames_will_come() {
+        let total = |arguments: &[&str]| {
+            let args = args(arguments).unwrap();
+            let inputs = Input::list(&args.inputs, &mut "".as_bytes()).unwrap();
+            let (feeds, _) = feeds::assign(inputs, None, args.cameras.cameras).unwrap();
+            super::total(&args, &feeds)
+        };
+        assert_eq!(total(&["a.jpg", "b.jpg", "--cameras", "3"]), Some(6));
+        assert_eq!(total(&["a.jpg", "b.jpg", "--cameras", "3", "--count", "4"]), Some(4));
+        assert_eq!(total(&["a.jpg", "--loop"]), None);
+        assert_eq!(total(&["a.jpg", "--loop", "--count", "9"]), Some(9));
+        assert_eq!(total(&["a.jpg", "http://cam"]), None);
     }
 }

@@ -82,7 +82,13 @@ fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
             ),
         ),
         ("windows.idle_timeout", above_zero(c.windows.idle_timeout)),
-        ("windows.grace", above_zero(c.windows.grace)),
+        (
+            "windows.grace",
+            (
+                !c.windows.grace.is_zero() && c.windows.grace.as_micros() <= 900 * length.max(1),
+                "has to be longer than 0s and no more than 900 windows: each is kept for so long".to_owned(),
+            ),
+        ),
         ("fetch.timeout", above_zero(c.fetch.timeout)),
         ("fetch.attempts", ((1..=100).contains(&c.fetch.attempts), "has to be from 1 to 100".to_owned())),
         ("fetch.concurrency", ((1..=1_000).contains(&c.fetch.concurrency), "has to be from 1 to 1000".to_owned())),

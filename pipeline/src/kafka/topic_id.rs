@@ -1,7 +1,7 @@
 //! Kafka's ids of topics, through the part of librdkafka's admin interface that rust-rdkafka does not wrap.
 //!
 //! In: a client and topic names. Out: the id of each topic for which a broker tells one, as Kafka's own tools print it.
-//! Invariant: this is the only file with `unsafe`; every pointer that librdkafka hands out is freed here, and none gets out.
+//! Invariant: every pointer that librdkafka hands out is freed here, and none gets out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString, c_char, c_int};

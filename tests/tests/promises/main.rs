@@ -18,6 +18,7 @@ mod load;
 mod outputs;
 mod poison;
 mod pressure;
+mod produce;
 mod scale;
 mod store_bad_days;
 mod windows;

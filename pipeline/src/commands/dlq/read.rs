@@ -3,8 +3,8 @@
 //! In: a topic and offsets. Out: each committed record, once, in the order of its partition. Invariant: nothing is committed or
 //! created, no record is kept here, and brokers that fall silent are an error, not a wait without end.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -38,14 +38,13 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// An error says what of it cannot be read.
-    pub(super) fn of(message: &BorrowedMessage<'_>) -> Result<Self, String> {
-        Ok(Self {
+    pub(super) fn of(message: &BorrowedMessage<'_>) -> Self {
+        Self {
             key: message.key().map(Bytes::copy_from_slice),
             value: message.payload().map(Bytes::copy_from_slice),
-            headers: headers(message)?,
+            headers: headers(message),
             written: message.timestamp().to_millis().map(Micros::from_millis),
-        })
+        }
     }
 }
 
@@ -141,8 +140,8 @@ impl Reader {
         Ok(())
     }
 
-    /// The record at these coordinates: `None` where there is none any more, and `Err` in it where it cannot be read.
-    pub(super) fn one(&self, topic: &str, partition: i32, offset: i64) -> anyhow::Result<Option<Result<Record, String>>> {
+    /// The record at these coordinates: `None` where there is none any more.
+    pub(super) fn one(&self, topic: &str, partition: i32, offset: i64) -> anyhow::Result<Option<Record>> {
         let mut found = None;
         self.walk(topic, Ranges::from([(partition, (offset, offset + 1))]), &mut |message| {
             found = (message.offset() == offset).then(|| Record::of(message));
@@ -159,13 +158,10 @@ fn ends_reading(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| lasting.contains(&code))
 }
 
-/// A record's headers. rust-rdkafka panics on a name that is not UTF-8: Kafka's protocol forbids it, but no broker looks.
-pub(super) fn headers(message: &BorrowedMessage<'_>) -> Result<Headers, String> {
-    let read = || {
-        let headers = message.headers().into_iter().flat_map(rdkafka::message::Headers::iter);
-        headers.map(|header| (header.key.to_owned(), header.value.map(Bytes::copy_from_slice))).collect()
-    };
-    catch_unwind(AssertUnwindSafe(read)).map_err(|_| "the name of a header is not UTF-8 text".to_owned())
+/// A record's headers.
+pub(super) fn headers(message: &BorrowedMessage<'_>) -> Headers {
+    let owned = |(name, value): (Cow<'_, str>, Option<&[u8]>)| (name.into_owned(), value.map(Bytes::copy_from_slice));
+    crate::kafka::headers::headers(message).into_iter().map(owned).collect()
 }
 
 /// When it was written, as far as it says.

@@ -164,8 +164,8 @@ impl<'a> Run<'a> {
     }
 
     /// Puts an original into the batch: the letter's, or the one that was read for it.
-    fn take(&mut self, letter: &Letter, record: Result<Record, String>, original: Option<Record>) -> anyhow::Result<()> {
-        let parsed = record.and_then(|record| DeadLetter::parse(letter.key.as_deref(), record.value, record.headers));
+    fn take(&mut self, letter: &Letter, record: Record, original: Option<Record>) -> anyhow::Result<()> {
+        let parsed = DeadLetter::parse(letter.key.as_deref(), record.value, record.headers);
         let outgoing = parsed.and_then(|dead| {
             let sent = match original {
                 Some(record) => dead.retry_with(record.key, record.value, &record.headers),
@@ -254,9 +254,8 @@ pub(super) fn original_of(ground: &Ground, facts: &Facts) -> anyhow::Result<Resu
     }
     match ground.reader.one(&at.topic, at.partition, at.offset.0)? {
         None => gone(),
-        Some(Err(damage)) => Ok(Err(format!("the original {at} cannot be read: {damage}"))),
-        Some(Ok(record)) if is_of(&record, facts) => Ok(Ok(record)),
-        Some(Ok(_)) => Ok(Err(format!("another message lies at {at} now: the topic was made anew"))),
+        Some(record) if is_of(&record, facts) => Ok(Ok(record)),
+        Some(_) => Ok(Err(format!("another message lies at {at} now: the topic was made anew"))),
     }
 }
 

@@ -49,20 +49,19 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let record = record.with_context(|| format!("the letter {} was ended while it was looked at", args.key))?;
     let max_attempts = ground.config.dead_letters.max_attempts;
     if args.json {
-        print(&serde_json::to_string_pretty(&as_json(letter, record.as_ref().ok(), max_attempts))?)?;
+        print(&serde_json::to_string_pretty(&as_json(letter, &record, max_attempts))?)?;
     } else {
-        print(&text(letter, record.as_ref(), &ground.topic, max_attempts))?;
+        print(&text(letter, &record, &ground.topic, max_attempts))?;
     }
     args.save.as_deref().map_or(Ok(()), |file| save(&ground, letter, record, file))
 }
 
 /// The original's value; a damaged letter's own, for whoever wants to look at it.
-fn save(ground: &Ground, letter: &Letter, record: Result<Record, String>, file: &Path) -> anyhow::Result<()> {
-    let value = match (&letter.facts, record) {
-        (_, Err(damage)) => return Err(anyhow!("{} cannot be read: {damage}", letter.name)),
-        (Ok(facts), Ok(_)) if facts.held == Held::LeftOut => original_of(ground, facts)?.map_err(|why| anyhow!(why))?.value,
-        (Ok(facts), Ok(_)) if facts.held == Held::None => None,
-        (_, Ok(record)) => record.value,
+fn save(ground: &Ground, letter: &Letter, record: Record, file: &Path) -> anyhow::Result<()> {
+    let value = match &letter.facts {
+        Ok(facts) if facts.held == Held::LeftOut => original_of(ground, facts)?.map_err(|why| anyhow!(why))?.value,
+        Ok(facts) if facts.held == Held::None => None,
+        _ => record.value,
     };
     let value = value.with_context(|| format!("the original of {} has no value: there is nothing to save", letter.name))?;
     let mut out = File::create_new(file).with_context(|| format!("cannot create {}", file.display()))?;
@@ -71,27 +70,22 @@ fn save(ground: &Ground, letter: &Letter, record: Result<Record, String>, file: 
     Ok(())
 }
 
-fn text(letter: &Letter, record: Result<&Record, &String>, topic: &str, max_attempts: u32) -> String {
+fn text(letter: &Letter, record: &Record, topic: &str, max_attempts: u32) -> String {
     let place = format!("{topic}/{}/{}, written {}", letter.newest.partition, letter.newest.offset, rfc3339(letter.written));
     let mut lines = vec![("key", letter.name.clone()), ("letter", place), ("reason", letter.reason().to_owned())];
     match &letter.facts {
         Err(damage) => lines.push(("damage", damage.clone())),
         Ok(facts) => lines.extend(told(facts, max_attempts)),
     }
-    match record {
-        Err(damage) => lines.push(("unreadable", damage.clone())),
-        Ok(record) => {
-            let is_empty = letter.facts.as_ref().is_ok_and(|facts| facts.held != Held::Whole);
-            let value = record.value.as_ref().filter(|_| !is_empty);
-            lines.extend(value.map(|value| ("value", looks_like(value))));
-            let parsed = DeadLetter::parse(letter.key.as_deref(), record.value.clone(), record.headers.clone());
-            if let Ok(DeadLetter { key: Some(key), .. }) = &parsed {
-                lines.push(("message key", shown(Some(key))));
-            }
-            let headers = parsed.map_or_else(|_| record.headers.clone(), |parsed| parsed.headers);
-            lines.extend(headers.iter().map(|(name, value)| ("header", format!("{name} = {}", shown(value.as_ref())))));
-        }
+    let is_empty = letter.facts.as_ref().is_ok_and(|facts| facts.held != Held::Whole);
+    let value = record.value.as_ref().filter(|_| !is_empty);
+    lines.extend(value.map(|value| ("value", looks_like(value))));
+    let parsed = DeadLetter::parse(letter.key.as_deref(), record.value.clone(), record.headers.clone());
+    if let Ok(DeadLetter { key: Some(key), .. }) = &parsed {
+        lines.push(("message key", shown(Some(key))));
     }
+    let headers = parsed.map_or_else(|_| record.headers.clone(), |parsed| parsed.headers);
+    lines.extend(headers.iter().map(|(name, value)| ("header", format!("{name} = {}", shown(value.as_ref())))));
     lines.iter().map(|(name, value)| format!("{name:<12} {}", plain(value))).collect::<Vec<_>>().join("\n")
 }
 
@@ -144,9 +138,8 @@ fn shown(value: Option<&Bytes>) -> String {
     if text.chars().count() <= VALUE_CHARS { text } else { text.chars().take(VALUE_CHARS).chain(['…']).collect() }
 }
 
-fn as_json(letter: &Letter, record: Option<&Record>, max_attempts: u32) -> Value {
+fn as_json(letter: &Letter, record: &Record, max_attempts: u32) -> Value {
     let mut json = ls::as_json(letter, max_attempts);
-    let Some(record) = record else { return json };
     let parsed = DeadLetter::parse(letter.key.as_deref(), record.value.clone(), record.headers.clone());
     let (key, headers) = parsed.map_or_else(|_| (None, record.headers.clone()), |parsed| (parsed.key, parsed.headers));
     json["message_key_base64"] = key.map_or(Value::Null, |key| Value::from(STANDARD.encode(key)));

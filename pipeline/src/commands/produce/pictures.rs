@@ -1,19 +1,22 @@
-//! Which files are to be produced.
+//! Pictures from files: which ones, and sending them.
 //!
-//! In: files, folders, glob patterns, and `-` for a list on stdin. Out: paths in a stable order, and what could not be listed.
-//! Invariant: a file that was named is taken whatever it holds; of folders and patterns only what begins like an image.
+//! In: files, folders, glob patterns. Out: paths in a stable order, and what could not be listed; then their bytes, round by
+//! round. Invariant: a file that was named is taken whatever it holds; of folders and patterns only what begins like an image.
 
 use std::fs::File;
-use std::io::{BufRead, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use facestream_schemas::envelope::sniff;
+
+use super::outlet::Outlet;
+use super::shot::frame_id;
 
 /// As many bytes as the longest magic number needs.
 const MAGIC_BYTES: u64 = 16;
 
 /// The files to produce.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pictures {
     pub(super) files: Vec<PathBuf>,
     /// Files of folders and patterns that are no images.
@@ -23,35 +26,35 @@ pub(super) struct Pictures {
 }
 
 impl Pictures {
-    /// Everything that `inputs` name, in their order; folders recursively, by name. `-` reads lines from `stdin`.
-    pub(super) fn list(inputs: &[String], stdin: &mut dyn BufRead) -> Self {
-        let mut pictures = Self::default();
-        for input in inputs {
-            pictures.add(input, stdin);
+    /// Sends every file once, over and over where that is wanted and at least one could be sent.
+    pub(super) fn send(&self, outlet: &mut Outlet) {
+        self.unreadable.iter().for_each(|unreadable| outlet.unreadable(unreadable));
+        if self.skipped > 0 {
+            outlet.note(format_args!("{} files are no images and are left out", self.skipped));
         }
-        pictures
+        for round in 0_u64.. {
+            let sent_before = outlet.offered();
+            let first_seq = round * self.files.len() as u64;
+            for (frame_seq, path) in (first_seq..).zip(&self.files) {
+                if !send_file(path, frame_seq, outlet) {
+                    return;
+                }
+            }
+            if !outlet.is_again() || outlet.offered() == sent_before {
+                return;
+            }
+        }
     }
 
-    fn add(&mut self, input: &str, stdin: &mut dyn BufRead) {
+    /// What `input` names, which is a file, a folder (recursively, by name) or a pattern.
+    pub(super) fn add(&mut self, input: &str) {
         let path = Path::new(input);
-        if input == "-" {
-            self.add_lines(stdin);
-        } else if path.is_dir() {
+        if path.is_dir() {
             self.add_folder(path);
         } else if path.exists() || !input.contains(['*', '?', '[']) {
             self.files.push(path.to_owned()); // a missing one is reported when it is read
         } else {
             self.add_pattern(input);
-        }
-    }
-
-    fn add_lines(&mut self, stdin: &mut dyn BufRead) {
-        for line in stdin.lines() {
-            match line {
-                Ok(line) if line.is_empty() => {}
-                Ok(line) => self.files.push(PathBuf::from(line)),
-                Err(error) => return self.unreadable.push(format!("the list on stdin: {error}")),
-            }
         }
     }
 
@@ -94,6 +97,26 @@ impl Pictures {
     }
 }
 
+/// False if there is no use in going on.
+fn send_file(path: &Path, frame_seq: u64, outlet: &mut Outlet) -> bool {
+    match std::fs::read(path) {
+        Ok(image) => {
+            let name = path.display().to_string();
+            match outlet.retouched(image) {
+                Ok(image) => outlet.wait_due() && outlet.offer(frame_seq, frame_id(&name), None, image),
+                Err(error) => {
+                    outlet.unreadable(format_args!("{name}: {error}"));
+                    !outlet.is_stopped()
+                }
+            }
+        }
+        Err(error) => {
+            outlet.unreadable(format_args!("{}: {error}", path.display()));
+            !outlet.is_stopped()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,12 +137,11 @@ mod tests {
         folder
     }
 
-    fn list(folder: &Path, inputs: &[&str], stdin: &str) -> (Vec<String>, usize, Vec<String>) {
-        let inputs: Vec<String> = inputs
-            .iter()
-            .map(|input| if *input == "-" { "-".to_owned() } else { format!("{}/{input}", folder.display()) })
-            .collect();
-        let pictures = Pictures::list(&inputs, &mut stdin.as_bytes());
+    fn list(folder: &Path, inputs: &[&str]) -> (Vec<String>, usize, Vec<String>) {
+        let mut pictures = Pictures::default();
+        for input in inputs {
+            pictures.add(&format!("{}/{input}", folder.display()));
+        }
         let relative = |path: &PathBuf| path.strip_prefix(folder).unwrap_or(path).display().to_string();
         (pictures.files.iter().map(relative).collect(), pictures.skipped, pictures.unreadable)
     }
@@ -127,7 +149,7 @@ mod tests {
     #[test]
     fn a_folder_gives_its_images_by_magic_bytes_recursively_and_in_order() {
         let folder = folder();
-        let (files, skipped, unreadable) = list(folder.path(), &["."], "");
+        let (files, skipped, unreadable) = list(folder.path(), &["."]);
         assert_eq!(files, ["a.txt", "b.jpg", "sub/c.png", "sub/deep/d.jpg"]);
         assert_eq!((skipped, unreadable), (1, Vec::new()));
     }
@@ -135,18 +157,18 @@ mod tests {
     #[test]
     fn a_pattern_gives_the_images_it_matches() {
         let folder = folder();
-        assert_eq!(list(folder.path(), &["*.jpg"], "").0, ["b.jpg"]);
-        assert_eq!(list(folder.path(), &["**/*.jpg"], "").0, ["b.jpg", "sub/deep/d.jpg"]);
-        assert_eq!(list(folder.path(), &["s*"], "").0, ["sub/c.png", "sub/deep/d.jpg"]);
-        let (files, _, unreadable) = list(folder.path(), &["*.gif"], "");
+        assert_eq!(list(folder.path(), &["*.jpg"]).0, ["b.jpg"]);
+        assert_eq!(list(folder.path(), &["**/*.jpg"]).0, ["b.jpg", "sub/deep/d.jpg"]);
+        assert_eq!(list(folder.path(), &["s*"]).0, ["sub/c.png", "sub/deep/d.jpg"]);
+        let (files, _, unreadable) = list(folder.path(), &["*.gif"]);
         assert!(files.is_empty() && unreadable[0].contains("matches no file"), "{unreadable:?}");
     }
 
     #[test]
     fn what_is_named_is_taken_as_it_is_in_the_order_given() {
         let folder = folder();
-        let (files, skipped, _) = list(folder.path(), &["notes.jpg", "missing.jpg", "-", "b.jpg"], "x.png\n\ny.png\n");
-        assert_eq!(files, ["notes.jpg", "missing.jpg", "x.png", "y.png", "b.jpg"]);
+        let (files, skipped, _) = list(folder.path(), &["notes.jpg", "missing.jpg", "b.jpg"]);
+        assert_eq!(files, ["notes.jpg", "missing.jpg", "b.jpg"]);
         assert_eq!(skipped, 0);
     }
 
@@ -154,6 +176,6 @@ mod tests {
     fn a_file_whose_name_looks_like_a_pattern_is_that_file() {
         let folder = folder();
         std::fs::write(folder.path().join("cam[1].jpg"), JPEG).unwrap();
-        assert_eq!(list(folder.path(), &["cam[1].jpg"], "").0, ["cam[1].jpg"]);
+        assert_eq!(list(folder.path(), &["cam[1].jpg"]).0, ["cam[1].jpg"]);
     }
 }

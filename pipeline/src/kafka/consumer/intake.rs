@@ -12,7 +12,7 @@ use facestream_schemas::dead_letter::Original;
 use facestream_schemas::envelope::{self, Record, Rules};
 use facestream_schemas::{FrameMeta, Micros, Offset, Partition, Picture, Reason, Rejection, TsOrigin};
 use rdkafka::consumer::Consumer;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 
 use super::Polling;
 use super::alone::{Alone, Unsent};
@@ -20,6 +20,7 @@ use crate::clock::now;
 use crate::config::{Load, Policy};
 use crate::fetch::Fetched;
 use crate::kafka::assignment::{Care, Held, list};
+use crate::kafka::headers::{Header, headers};
 use crate::workers::Job;
 
 /// A partition is held back when its pictures that wait to be fetched come to this part of the memory for frames, shared by all
@@ -45,8 +46,9 @@ impl Polling<'_> {
         let Some(Intake { rules, load }) = self.poller.topics.get(&topic) else { return };
         // Copied once: envelope, dead letter and decoder share it.
         let value = message.payload().filter(|value| value.len() as u64 <= rules.max_bytes).map(Bytes::copy_from_slice);
-        let original = self.poller.keeps_originals.then(|| Box::new(original(message, value.clone())));
-        let (meta, picture) = envelope::open(&record(message, topic, value), rules);
+        let headers = headers(message);
+        let original = self.poller.keeps_originals.then(|| Box::new(original(message, &headers, value.clone())));
+        let (meta, picture) = envelope::open(&record(message, &headers, topic, value), rules);
         let picture = if self.assignment.is_chosen(&meta, picture.is_ok()) {
             picture
         } else {
@@ -145,9 +147,8 @@ impl Polling<'_> {
     }
 }
 
-fn record<'a>(message: &'a BorrowedMessage<'_>, topic: Arc<str>, value: Option<Bytes>) -> Record<'a> {
+fn record<'a>(message: &'a BorrowedMessage<'_>, headers: &'a [Header<'a>], topic: Arc<str>, value: Option<Bytes>) -> Record<'a> {
     let consumed_ts = now();
-    let headers = message.headers().into_iter().flat_map(Headers::iter);
     Record {
         topic,
         partition: message.partition(),
@@ -155,19 +156,19 @@ fn record<'a>(message: &'a BorrowedMessage<'_>, topic: Arc<str>, value: Option<B
         key: message.key(),
         value,
         value_bytes: message.payload().map_or(0, <[u8]>::len) as u64,
-        headers: headers.map(|header| (header.key, header.value.unwrap_or_default())).collect(),
+        headers: headers.iter().map(|(name, value)| (name.as_ref(), value.unwrap_or_default())).collect(),
         record_ts: message.timestamp().to_millis().map_or(consumed_ts, Micros::from_millis),
         consumed_ts,
     }
 }
 
 /// The message as it came.
-fn original(message: &BorrowedMessage<'_>, value: Option<Bytes>) -> Original {
-    let headers = message.headers().into_iter().flat_map(Headers::iter);
+fn original(message: &BorrowedMessage<'_>, headers: &[Header<'_>], value: Option<Bytes>) -> Original {
+    let owned = |(name, value): &Header<'_>| (name.clone().into_owned(), value.map(Bytes::copy_from_slice));
     Original {
         key: message.key().map(Bytes::copy_from_slice),
         value,
         value_bytes: message.payload().map(|value| value.len() as u64),
-        headers: headers.map(|header| (header.key.to_owned(), header.value.map(Bytes::copy_from_slice))).collect(),
+        headers: headers.iter().map(owned).collect(),
     }
 }
