@@ -7,6 +7,7 @@ mod crash;
 mod demo;
 mod documents;
 mod errors;
+mod formats;
 mod journal;
 mod kafka_bad_days;
 mod kafka_gaps;
