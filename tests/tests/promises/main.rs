@@ -10,6 +10,7 @@ mod dlq;
 mod documents;
 mod envelopes;
 mod errors;
+mod formats;
 mod journal;
 mod kafka_bad_days;
 mod kafka_gaps;
