@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
     let record = record(Some(b"cam"), body, Vec::new());
-    check(&record, &rules(Format::MsgPack));
-    check(&record, &nested(Format::MsgPack));
-    check(&record, &rules(Format::Auto));
+    let _ = check(&record, &rules(Format::MsgPack));
+    let _ = check(&record, &nested(Format::MsgPack));
+    let _ = check(&record, &rules(Format::Auto));
 });
