@@ -109,7 +109,7 @@ fn the_attributes_are_those_that_the_code_reads() {
     let digest = "ab".repeat(32);
     let uri = attribute(Field::ImageUri).expect("an attribute");
     let sha256 = attribute(Field::ImageSha256).expect("an attribute");
-    assert_eq!(event(&[(uri, b"s3://b/k"), (sha256, digest.as_bytes())]).1, at("s3://b/k", Some([0xAB; 32])));
+    assert_eq!(event(&[(uri, b"s3://b/k"), (sha256, digest.as_bytes())]).1, Ok(at("s3://b/k", Some([0xAB; 32]))));
 }
 
 #[test]
