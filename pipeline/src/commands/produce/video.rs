@@ -57,7 +57,10 @@ fn file_once(path: &Path, next_seq: &mut u64, outlet: &mut Outlet) -> Result<boo
     // The number is the container's word, or an estimate.
     let announced = property(&capture, CAP_PROP_FRAME_COUNT);
     if frames > 0 && announced > 1.05 * frames as f64 + 1.0 {
-        outlet.note(format_args!("{}: ends after {frames} of {announced} announced frames: is it cut short?", outlet.name));
+        outlet.unreadable(format_args!(
+            "{}: only {frames} of {announced} announced frames are there, it is cut short",
+            outlet.name
+        ));
     }
     Ok(true)
 }
