@@ -4,7 +4,7 @@
 //! Invariant: nothing is allocated for pixels before the size in the header has been checked against [`Limits`], and buffers
 //! above 32 MiB do not outlive the frame after the one that needed them.
 
-use facestream_schemas::envelope::{ImageFormat, sniff};
+use facestream_schemas::envelope::{ImageFormat, sniff, video};
 use facestream_schemas::{Reason, Rejection, Size};
 use image::metadata::Orientation;
 
@@ -136,14 +136,13 @@ fn make_room(buffer: &mut Vec<u8>, len: usize) {
 }
 
 fn unknown_format(bytes: &[u8]) -> Rejection {
-    let hint = match bytes {
-        [0, 0, 1, ..] | [0, 0, 0, 1, ..] => ", it looks like a lone H.264 or HEVC packet, whole images are needed",
-        _ => "",
-    };
+    if let Some(video) = video(bytes) {
+        return Rejection::new(Reason::Unsupported, video.refusal());
+    }
     let start: Vec<String> = bytes.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
     let start = start.join(" ");
     let error =
-        format_args!("not a JPEG, PNG, WebP, BMP, GIF or TIFF image: {} bytes that begin with [{start}]{hint}", bytes.len());
+        format_args!("not a JPEG, PNG, WebP, BMP, GIF or TIFF image: {} bytes that begin with [{start}]", bytes.len());
     Rejection::new(Reason::Unsupported, error)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use facestream_tests::{Duck, Facestream, Kafka, Record, scratch};
 
-use crate::{LONG, assert_exactly_once, file_url, pictures, quick, set};
+use crate::{LONG, assert_exactly_once, file_url, pictures, quick, set, slow_down};
 
 /// 2026-11-22T12:00:00Z; `date -u -d @1795348800` says so.
 const NOON_MS: i64 = 1_795_348_800_000;
@@ -35,6 +35,7 @@ fn sampling_looks_at_so_many_frames_a_second_of_each_source_and_at_the_same_ones
     let mut of_topic = toml::Table::new();
     of_topic.insert("load".to_owned(), load.into());
     set(&mut config, "topics", &topic, of_topic);
+    slow_down(&mut config);
     for failpoint in ["after-append=kill@2", "after-append=kill@3"] {
         let killed = Facestream::run_to_die(&config, &["--until-end"], failpoint).wait_exit(LONG);
         assert_eq!(killed.code, None, "{}", killed.output);

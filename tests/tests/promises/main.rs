@@ -59,6 +59,12 @@ pub fn quick(kafka: &Kafka, topic: &str, group: &str, url: &str) -> Table {
     config
 }
 
+/// Detection that takes long enough for kills to fall between its appends, whichever the model is.
+pub fn slow_down(config: &mut Table) {
+    set(config, "detector", "input", "1280x736");
+    set(config, "journal", "append_every", "50ms");
+}
+
 /// Has the group speak `protocol`; under "consumer", sessions are the broker's to say.
 pub fn speak(config: &mut Table, protocol: &str) {
     set(config, "kafka", "group_protocol", protocol);

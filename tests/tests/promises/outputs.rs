@@ -8,7 +8,7 @@ use rdkafka::message::{Headers as _, OwnedMessage};
 use serde_json::Value;
 use toml::Table;
 
-use crate::{LONG, assert_exactly_once, base64, file_url, pictures, quick, set, wait_output};
+use crate::{LONG, assert_exactly_once, base64, file_url, pictures, quick, set, slow_down, wait_output};
 
 /// Pictures, and among them messages that are none: every fifth.
 fn some_bad(count: usize, partitions: usize) -> Vec<Record> {
@@ -56,6 +56,7 @@ fn every_frame_has_its_event_every_failure_its_dead_letter_and_every_window_its_
     let folder = scratch();
     let mut config = quick(kafka, &topic, "told", &file_url(folder.path()));
     let [events, windows, dead_letters] = outputs(kafka, &mut config);
+    slow_down(&mut config);
 
     // Killed twice between an append and what would have followed it; then to the end.
     for failpoint in ["after-append=kill@3", "after-append=kill@4"] {
