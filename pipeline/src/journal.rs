@@ -30,7 +30,7 @@ use crate::failpoint;
 use log::{Log, Outcome};
 use mutation::Mutation;
 use publish::Publisher;
-use record::{DataFile, FORMAT_VERSION, Header, Jump, Record, RecordError, Rows, Seq, Suspect, Unsealed, Why};
+use record::{DataFile, Header, Jump, Record, RecordError, Rows, Seq, Suspect, Unsealed, Why, format_of};
 
 /// So many takeovers in a row without progress mean that some frame ends the process.
 const BARREN_TAKEOVERS: u32 = 3;
@@ -286,6 +286,7 @@ impl Journal {
                 Some(Suspect { offset, deaths, working: true })
             }
         };
+        header.format_version = format_of(&batch.window_state);
         header.window_state = batch.window_state.clone();
         let unsealed = &mut header.unsealed;
         for (table, hours) in batch.rows.count() {
@@ -365,7 +366,7 @@ impl Journal {
 /// The first record of a log.
 fn first_header(writer: &Writer, start: Offset) -> Header {
     Header {
-        format_version: FORMAT_VERSION,
+        format_version: format_of(&WindowState::default()),
         seq: Seq(0),
         nonce: Uuid::new_v4(),
         pipeline_id: writer.pipeline_id.clone(),
@@ -388,7 +389,7 @@ fn first_header(writer: &Writer, start: Offset) -> Header {
 /// The record after `head`, as it is when nothing happens.
 fn next_header(head: &Header, writer: &Writer) -> Header {
     Header {
-        format_version: FORMAT_VERSION,
+        format_version: format_of(&head.window_state),
         seq: head.seq.next(),
         nonce: Uuid::new_v4(),
         pipeline_id: writer.pipeline_id.clone(),

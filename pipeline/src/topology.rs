@@ -18,7 +18,7 @@ use facestream_schemas::DetectorIdentity;
 use facestream_schemas::envelope::{Field, Rules};
 use facestream_schemas::event::EventSettings;
 use facestream_stages::aggregate::{Late, WindowSettings};
-use facestream_stages::{decode, detect};
+use facestream_stages::detect;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -180,7 +180,6 @@ fn blueprint(config: &Config, run_id: &Arc<str>, metrics: &Metrics) -> Result<Bl
             nms_iou: config.detector.nms_iou,
             min_face_px: config.detector.min_face_px,
         },
-        limits: decode::Limits { max_pixels: config.envelope.max_pixels },
         max_skew: config.windows.max_skew,
         outputs: Outputs {
             events: (!config.events.topic.is_empty())
@@ -239,7 +238,7 @@ fn intake(config: &Config, topic: &str) -> Intake {
         max_bytes: envelope.max_bytes.bytes(),
         max_skew: config.windows.max_skew,
     };
-    Intake { rules, load: config.load_of(topic) }
+    Intake { rules, max_pixels: envelope.max_pixels, load: config.load_of(topic) }
 }
 
 /// The largest picture that may come, in bytes.

@@ -3,6 +3,7 @@
 //! In: [`Job`]s from the poll thread, over one bounded channel. Out: a [`FrameRow`] for every job, always: a rejected message gets
 //! its row here too, and a frame that makes a worker panic is rejected and the worker rebuilt. No pixels change threads.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub struct Job {
     pub polled: Instant,
     /// How long fetching its picture took, where that lay elsewhere.
     pub fetch: Option<Duration>,
+    /// Largest decoded image in pixels.
+    pub max_pixels: u64,
     /// Older than this it is not looked at: the load policy `skip_stale`.
     pub max_age: Option<Duration>,
     /// The message as it came, where it may become a dead letter.
@@ -68,8 +71,6 @@ pub struct Blueprint {
     pub model: PathBuf,
     /// Detector settings.
     pub settings: Settings,
-    /// Limits of the decoder.
-    pub limits: Limits,
     /// How far from the record's time a row's folder may lie.
     pub max_skew: Duration,
     /// What others are told of.
@@ -93,7 +94,8 @@ impl Blueprint {
     /// A decoder and a detector session of one's own.
     pub fn build(&self) -> anyhow::Result<Parts> {
         let detector = detect::load(&self.model, &self.settings)?;
-        let decode = Decode::new(self.limits, detector.input())?;
+        // Each frame brings its topic's own.
+        let decode = Decode::new(Limits { max_pixels: 0 }, detector.input())?;
         let identity = Arc::new(detector.identity().clone());
         Ok(Parts { decode, detector, identity })
     }
@@ -137,6 +139,13 @@ struct Seen {
     timings: Timings,
 }
 
+impl Seen {
+    /// Nothing was looked at.
+    fn nothing(rejection: Rejection) -> Self {
+        Self { image: None, outcome: Err(rejection), timings: Timings::default() }
+    }
+}
+
 impl Worker {
     fn take(&mut self, job: Job) {
         let metrics = self.blueprint.metrics.clone();
@@ -145,21 +154,24 @@ impl Worker {
         let queue = job.polled.elapsed();
         metrics.stage_seconds.with_label_values(&["queue"]).observe(queue.as_secs_f64());
 
-        let Job { mut meta, picture, ticket, permit, fetch, max_age, original, .. } = job;
-        let picture = picture.and_then(|picture| timely(picture, &meta, max_age)).and_then(encoded);
-        let mut seen = match picture {
-            Ok(image) => {
+        let Job { mut meta, picture, ticket, permit, fetch, max_pixels, max_age, original, .. } = job;
+        self.parts.decode.limit(Limits { max_pixels });
+        let mut seen = match picture.and_then(|picture| timely(picture, &meta, max_age)) {
+            Ok(picture) => {
                 failpoint::hit_at(|| format!("frame:{}", meta.frame_id));
-                meta.content_type = sniff(&image).map(ImageFormat::media_type);
-                self.look_safely(&image, &meta)
+                self.look_safely(picture, &mut meta)
             }
-            Err(rejection) => Seen { image: None, outcome: Err(rejection), timings: Timings::default() },
+            Err(rejection) => Seen::nothing(rejection),
         };
         seen.timings.queue_ms = Some(millis(queue));
         seen.timings.fetch_ms = fetch.map(millis);
         let row = self.row(meta, seen);
         count(&metrics, &row);
-        let outgoing = self.outgoing(&row, original.as_deref());
+        let outgoing = catch_unwind(AssertUnwindSafe(|| self.outgoing(&row, original.as_deref()))).unwrap_or_else(|panic| {
+            let what = self.panicked(&row.meta, &*panic);
+            tracing::error!(message = %row.meta.key, "nobody is told of this frame: {what}");
+            Vec::new()
+        });
         metrics.busy_workers.dec();
         ticket.finish(row, outgoing, permit);
     }
@@ -178,24 +190,34 @@ impl Worker {
     }
 
     /// A panic is a bug of ours, not the end of the stream: the frame is rejected and the worker rebuilt from scratch.
-    fn look_safely(&mut self, image: &[u8], meta: &FrameMeta) -> Seen {
-        catch_unwind(AssertUnwindSafe(|| self.look(image))).unwrap_or_else(|panic| {
-            let what = panic.downcast_ref::<&str>().map(ToString::to_string);
-            let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            tracing::error!(message = %meta.key, "a worker panicked on this frame, it is rejected as internal_error: {what}");
-            self.blueprint.metrics.worker_panics.inc();
+    fn look_safely(&mut self, picture: Picture, meta: &mut FrameMeta) -> Seen {
+        catch_unwind(AssertUnwindSafe(|| self.look(picture, meta))).unwrap_or_else(|panic| {
+            let what = self.panicked(meta, &*panic);
             match self.blueprint.build() {
                 Ok(parts) => self.parts = parts,
                 Err(error) => tracing::error!("cannot rebuild the worker, going on with the old one: {error:#}"),
             }
-            let rejection = Rejection::new(Reason::InternalError, format_args!("a worker panicked: {what}"));
-            Seen { image: None, outcome: Err(rejection), timings: Timings::default() }
+            Seen::nothing(Rejection::new(Reason::InternalError, format_args!("a worker panicked: {what}")))
         })
     }
 
-    fn look(&mut self, image: &[u8]) -> Seen {
+    /// Counts a panic and says of which frame; what it said itself.
+    fn panicked(&self, meta: &FrameMeta, panic: &(dyn Any + Send)) -> String {
+        let what = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        tracing::error!(message = %meta.key, "a worker panicked on this frame: {what}");
+        self.blueprint.metrics.worker_panics.inc();
+        what
+    }
+
+    fn look(&mut self, picture: Picture, meta: &mut FrameMeta) -> Seen {
         let started = Instant::now();
-        let decoded = self.parts.decode.decode(image);
+        let image = match encoded(picture) {
+            Ok(image) => image,
+            Err(rejection) => return Seen::nothing(rejection),
+        };
+        meta.content_type = sniff(&image).map(ImageFormat::media_type);
+        let decoded = self.parts.decode.decode(&image);
         let decode = started.elapsed();
         self.blueprint.metrics.stage_seconds.with_label_values(&["decode"]).observe(decode.as_secs_f64());
         let timings = Timings { decode_ms: Some(millis(decode)), ..Timings::default() };

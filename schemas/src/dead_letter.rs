@@ -14,6 +14,7 @@
 //! | `dlq_topic`, `dlq_partition`, `dlq_offset` | where the original lies |
 //! | `dlq_key` | the original's key; absent where it had none |
 //! | `dlq_record_ts` | the original's timestamp, RFC 3339 |
+//! | `dlq_capture_ts` | the event time of the row in `frames`, RFC 3339 |
 //! | `dlq_first_seen` | when it was first consumed, over all attempts, RFC 3339 |
 //! | `dlq_attempt` | how often it has failed, from 1 |
 //! | `dlq_value` | `whole`; or the letter's is empty: `none` (null), as the original's was, or `left_out`, too large |
@@ -61,10 +62,13 @@ pub struct Original {
 }
 
 impl Original {
-    /// The bytes that it holds besides the value, which the picture holds too.
+    /// The bytes that it holds besides the value, which it shares.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let headers = self.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Bytes::len));
+        let header = |(name, value): &(String, Option<Bytes>)| {
+            size_of::<(String, Option<Bytes>)>() + name.len() + value.as_ref().map_or(0, Bytes::len)
+        };
+        let headers = self.headers.iter().map(header);
         self.key.as_ref().map_or(0, Bytes::len) + headers.sum::<usize>()
     }
 
@@ -130,6 +134,7 @@ pub fn of(row: &FrameRow, original: &Original, seen: Micros, max_bytes: u64) -> 
         ours("key", key);
     }
     ours("record_ts", rfc3339(row.meta.record_ts).as_bytes());
+    ours("capture_ts", rfc3339(row.meta.capture_ts).as_bytes());
     ours("first_seen", rfc3339(first_seen.map_or(seen, |first| first.min(seen))).as_bytes());
     ours("attempt", (attempts + 1).min(MAX_ATTEMPT).to_string().as_bytes());
     ours("value", held.as_str().as_bytes());
@@ -141,16 +146,17 @@ pub fn of(row: &FrameRow, original: &Original, seen: Micros, max_bytes: u64) -> 
     Message { key: key_of(key), value: Some(value.map_or_else(Vec::new, |value| value.to_vec())), headers }
 }
 
-/// Leaves the value out of a dead letter that its topic does not take, so that only the reference is left; false where there is
-/// nothing to leave out.
+/// Leaves key, headers and value of the original out of a dead letter that its topic does not take, so that only the reference is
+/// left; false where that is all that there is.
 pub fn leave_out(letter: &mut Message) -> bool {
-    let is_left = letter.value.as_ref().is_none_or(Vec::is_empty);
-    letter.value = Some(Vec::new());
-    let held = letter.headers.iter_mut().rfind(|(name, _)| name == "dlq_value");
-    if let Some((_, held)) = held.filter(|_| !is_left) {
+    let count = letter.headers.len();
+    letter.headers.retain(|(name, _)| name.starts_with(PREFIX) && name != "dlq_key");
+    let has_value = letter.value.replace(Vec::new()).is_some_and(|value| !value.is_empty());
+    let has_left = has_value || letter.headers.len() < count;
+    if let Some((_, held)) = letter.headers.iter_mut().rfind(|(name, _)| name == "dlq_value").filter(|_| has_left) {
         *held = Some(Held::LeftOut.as_str().into());
     }
-    !is_left
+    has_left
 }
 
 /// The key of the dead letter of the message at `original`, and of the tombstone that ends it.

@@ -206,6 +206,8 @@ fn meta(told: &Told<'_>, faults: &mut Faults) -> FrameMeta {
         let at = faults.first([told.attribute("ce_time")], |given| event_time::rfc3339(given).map(Some));
         at.map(|at| (at, TsOrigin::CloudEvent))
     });
+    // What `facestream dlq retry` has sent again keeps its event time.
+    let stamp = stamp.or_else(|| Some((told.retried()?, TsOrigin::Record)));
     let (capture_ts, ts_origin) = event_time::event_time(stamp, record.record_ts, record.consumed_ts, rules.max_skew);
 
     FrameMeta {

@@ -66,6 +66,12 @@ impl WindowState {
         self.sources.get(source)?.looked_at
     }
 
+    /// Whether windows are kept for late frames, emitted already.
+    #[must_use]
+    pub fn keeps_windows(&self) -> bool {
+        self.sources.values().any(SourceState::keeps_windows)
+    }
+
     /// [`looked_at`](Self::looked_at) of every source that has one.
     pub fn all_looked_at(&self) -> impl Iterator<Item = (SourceId, Micros)> + '_ {
         self.sources.iter().filter_map(|(id, source)| Some((id.clone(), source.looked_at?)))

@@ -86,6 +86,11 @@ impl Decode {
         Ok(Self { jpeg: jpeg::JpegDecode::new(target)?, limits, buffers: Buffers::default() })
     }
 
+    /// Other limits from now on.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Decodes one image. The pixels are valid until the next call.
     ///
     /// Rejects with `Unsupported` what is no known format, with `TooLarge` what declares more pixels than allowed, and with
@@ -141,8 +146,7 @@ fn unknown_format(bytes: &[u8]) -> Rejection {
     }
     let start: Vec<String> = bytes.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
     let start = start.join(" ");
-    let error =
-        format_args!("not a JPEG, PNG, WebP, BMP, GIF or TIFF image: {} bytes that begin with [{start}]", bytes.len());
+    let error = format_args!("not a JPEG, PNG, WebP, BMP, GIF or TIFF image: {} bytes that begin with [{start}]", bytes.len());
     Rejection::new(Reason::Unsupported, error)
 }
 

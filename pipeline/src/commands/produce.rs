@@ -174,6 +174,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     done.raise();
     feeds::look_after(threads, is_over, &tally);
     sender.finish(&stop, STOP_GRACE);
+    // A name that is still being looked up, or a folder that hangs, must not hold up the report.
+    io.shutdown_background();
     tally.report(topic)
 }
 

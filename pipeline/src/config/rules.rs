@@ -96,6 +96,13 @@ fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
             "fetch.max_bytes",
             ((ByteSize(1)..=LARGEST_MESSAGE).contains(&c.fetch.max_bytes), format!("has to be from 1B to {LARGEST_MESSAGE}")),
         ),
+        (
+            "dead_letters.max_bytes",
+            (
+                c.dead_letters.max_bytes <= LARGEST_MESSAGE,
+                format!("has to be {LARGEST_MESSAGE} at most: larger ones do not come in"),
+            ),
+        ),
         ("dead_letters.max_attempts", (c.dead_letters.max_attempts > 0, "has to be at least 1".to_owned())),
         (
             "log.level",

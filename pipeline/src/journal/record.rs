@@ -28,7 +28,13 @@ use uuid::Uuid;
 /// It rises with every change that an older program could not go on from. What may be added without that: optional fields of
 /// [`Header`] itself that hold for all later records, too (older programs carry them along unread), and nullable columns, which are
 /// null where a record lacks them.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The format that a record with this state is of. 2: closed windows are kept in it for late frames, which a program that does not
+/// know of them would emit again.
+pub(super) fn format_of(state: &WindowState) -> u32 {
+    if state.keeps_windows() { FORMAT_VERSION } else { 1 }
+}
 
 const HEADER_KEY: &str = "facestream";
 /// Holds `<nonce>:<sha256 in hex>` of the whole object, taken with zeros in the place of the sum.
@@ -455,6 +461,23 @@ mod tests {
     fn a_newer_format_is_refused() {
         let newer = Header { format_version: FORMAT_VERSION + 1, ..samples::header(Seq(1)) };
         let bytes = Record::new(newer, &Rows::default()).unwrap().bytes;
-        assert!(matches!(Record::read(bytes), Err(RecordError::Newer(2))));
+        assert!(matches!(Record::read(bytes), Err(RecordError::Newer(3))));
+    }
+
+    #[test]
+    fn only_a_state_that_keeps_windows_is_of_the_newer_format() {
+        use facestream_stages::aggregate::{Late, WindowSettings, Windows};
+        let format = |late| {
+            let (minute, now) = (std::time::Duration::from_mins(1), std::time::Instant::now());
+            let settings = WindowSettings { length: minute, max_out_of_orderness: minute, idle_timeout: minute, late };
+            let mut windows = Windows::new("cams".into(), 0, settings, WindowState::default(), now);
+            // Six minutes apart: the second closes the first one's window.
+            let closed = [0, 1].map(|offset| windows.add(&samples::frame(offset), now).closed.len());
+            assert_eq!(closed, [0, 1]);
+            format_of(windows.state())
+        };
+        assert_eq!(format_of(&WindowState::default()), 1);
+        assert_eq!(format(Late::Drop), 1);
+        assert_eq!(format(Late::Revise { grace: std::time::Duration::from_hours(1) }), 2);
     }
 }

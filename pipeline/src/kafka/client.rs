@@ -2,7 +2,7 @@
 
 use rdkafka::ClientConfig;
 
-use crate::config::{Config, GroupProtocol, Kafka};
+use crate::config::{ByteSize, Config, GroupProtocol, Kafka};
 
 /// What librdkafka may prefetch, in KiB; counts into the budget `workers.in_flight`.
 pub const QUEUE_KIB: u64 = 16_384;
@@ -60,7 +60,9 @@ pub fn producer(config: &Config) -> ClientConfig {
         "batch.",
     ];
     let mut client = ClientConfig::new();
-    client.set("message.max.bytes", (config.envelope.max_bytes.bytes() + (1 << 20)).to_string());
+    let topics = config.kafka.topics.iter().map(|topic| config.envelope_of(topic).max_bytes);
+    let largest = topics.chain([config.envelope.max_bytes, config.dead_letters.max_bytes]).max().map_or(0, ByteSize::bytes);
+    client.set("message.max.bytes", (largest + (1 << 20)).to_string());
     for (name, value) in config.kafka.properties.iter() {
         if SHARED.iter().any(|prefix| name.starts_with(prefix)) || name == "message.max.bytes" {
             client.set(name, value);

@@ -214,6 +214,9 @@ impl Polling<'_> {
         match done {
             Ok(()) => {
                 self.paused = pause;
+                if !pause {
+                    self.held_back.clear();
+                }
                 self.assignment.lanes.metrics.partitions_paused.set(if pause { bound.len() as i64 } else { 0 });
                 tracing::warn!(
                     partitions = bound.len(),

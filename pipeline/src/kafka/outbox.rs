@@ -3,18 +3,19 @@
 //! In: [`Outgoing`] from lanes. Out: a future each, ready once the message is acknowledged by all in-sync replicas. Invariant:
 //! nothing is given up that another attempt may bring through; memory is bounded by the budget that lanes count messages into.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use facestream_schemas::dead_letter;
 use facestream_schemas::{Message, Reason};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::FutureRecord;
 use rdkafka::producer::future_producer::{DeliveryFuture, FutureProducer};
+use rdkafka::producer::{FutureRecord, Producer as _};
 use tokio::time::sleep;
 
 use super::client;
@@ -33,7 +34,11 @@ const REPORT_EVERY: Duration = Duration::from_secs(30);
 pub struct KafkaOutbox(Arc<Inner>);
 
 struct Inner {
-    producer: FutureProducer,
+    client: ClientConfig,
+    /// Made anew after a fatal error, which an idempotent producer does not recover from.
+    producer: RwLock<FutureProducer>,
+    /// For messages that were refused as too large: brokers mean the batch, and here each is a batch of its own.
+    alone: FutureProducer,
     events: String,
     windows: String,
     dead_letters: String,
@@ -55,8 +60,11 @@ impl KafkaOutbox {
         if [events, windows, dead_letters].iter().all(|topic| topic.is_empty()) {
             return Ok(None);
         }
+        let client = client::producer(config);
         Ok(Some(Self(Arc::new(Inner {
-            producer: client::producer(config).create()?,
+            producer: RwLock::new(client.create()?),
+            alone: client.clone().set("batch.num.messages", "1").create()?,
+            client,
             events: events.clone(),
             windows: windows.clone(),
             dead_letters: dead_letters.clone(),
@@ -69,7 +77,7 @@ impl KafkaOutbox {
 impl Outbox for KafkaOutbox {
     fn send(&self, outgoing: Outgoing) -> BoxFuture<'static, ()> {
         // Queued here and now, so that messages leave in the order in which they are given.
-        let first = self.0.queue(&outgoing);
+        let first = self.0.queue(&outgoing, false);
         Arc::clone(&self.0).deliver(outgoing, first).boxed()
     }
 }
@@ -83,17 +91,22 @@ impl Inner {
         }
     }
 
-    fn queue(&self, Outgoing { to, message }: &Outgoing) -> Result<DeliveryFuture, KafkaError> {
+    fn queue(&self, Outgoing { to, message }: &Outgoing, alone: bool) -> Result<DeliveryFuture, KafkaError> {
         let mut record = FutureRecord::<[u8], [u8]>::to(self.topic(*to)).key(&message.key).headers(headers(message));
         if let Some(value) = &message.value {
             record = record.payload(value);
         }
-        self.producer.send_result(record).map_err(|(error, _)| error)
+        let queued = if alone {
+            self.alone.send_result(record)
+        } else {
+            self.producer.read().unwrap_or_else(PoisonError::into_inner).send_result(record)
+        };
+        queued.map_err(|(error, _)| error)
     }
 
     /// Waits for the acknowledgement; where there is none, sends again.
     async fn deliver(self: Arc<Self>, mut outgoing: Outgoing, first: Result<DeliveryFuture, KafkaError>) {
-        let mut queued = first;
+        let (mut queued, mut alone) = (first, false);
         let mut delay = RETRY.0;
         loop {
             let error = match queued {
@@ -105,13 +118,33 @@ impl Inner {
                 Err(error) => error,
             };
             self.metrics.produce_errors.with_label_values(&[outgoing.to.as_str()]).inc();
-            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) && !self.shorten(&mut outgoing) {
-                return;
+            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+                if alone && !self.shorten(&mut outgoing) {
+                    return;
+                }
+                alone = true;
+            } else {
+                self.report(outgoing.to, &error);
+                self.revive();
+                sleep(delay).await;
+                delay = (delay * 2).min(RETRY.1);
             }
-            self.report(outgoing.to, &error);
-            sleep(delay).await;
-            delay = (delay * 2).min(RETRY.1);
-            queued = self.queue(&outgoing);
+            queued = self.queue(&outgoing, alone);
+        }
+    }
+
+    /// Makes the producer anew where it cannot go on.
+    fn revive(&self) {
+        let is_dead = |producer: &FutureProducer| producer.client().fatal_error().is_some();
+        if !is_dead(&self.producer.read().unwrap_or_else(PoisonError::into_inner)) {
+            return;
+        }
+        let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
+        if is_dead(&producer) {
+            match self.client.create() {
+                Ok(new) => *producer = new,
+                Err(error) => tracing::error!("cannot make a new producer, trying again: {error}"),
+            }
         }
     }
 

@@ -133,11 +133,6 @@ impl Collected {
             let permit = self.budget.take(bytes);
             self.keep(permit);
         }
-        if let Some(format) = self.windows_as {
-            let windows = rows.iter().map(|row| Outgoing { to: Output::Windows, message: event::of_window(row, format) });
-            let windows: Vec<_> = windows.map(|outgoing| self.counted(outgoing)).collect();
-            self.outgoing.extend(windows);
-        }
         self.rows.windows.extend(rows);
         closed
     }
@@ -165,6 +160,13 @@ impl Collected {
     pub(super) fn take(&mut self, seal: bool, note: Note) -> (Batch, Option<Permit>, Closed) {
         let revised = self.windows.revise();
         let closed = self.keep_windows(revised);
+        // Told with their append, not before: what a window comes to depends on when it was closed, which a crash may change.
+        if let Some(format) = self.windows_as {
+            let told =
+                self.rows.windows.iter().map(|row| Outgoing { to: Output::Windows, message: event::of_window(row, format) });
+            let told: Vec<_> = told.map(|outgoing| self.counted(outgoing)).collect();
+            self.outgoing.extend(told);
+        }
         self.bytes = 0;
         let batch = Batch {
             rows: std::mem::take(&mut self.rows),

@@ -50,6 +50,8 @@ pub struct Facts {
     pub source_id: String,
     /// The original's timestamp.
     pub record_ts: Micros,
+    /// Its event time.
+    pub capture_ts: Micros,
     /// When it was first consumed.
     pub first_seen: Micros,
     /// How often it has failed, from 1.
@@ -99,6 +101,7 @@ impl Facts {
             error: ours.text("error")?,
             source_id: ours.text("source_id")?,
             record_ts: ours.time("record_ts")?,
+            capture_ts: ours.time("capture_ts")?,
             first_seen: ours.time("first_seen")?,
             attempt: attempt.clamp(1, MAX_ATTEMPT),
             held,
@@ -155,7 +158,7 @@ pub struct Sent {
     pub key: Option<Bytes>,
     /// Its value.
     pub value: Option<Bytes>,
-    /// Its headers, and after them `dlq_attempt`, `dlq_first_seen` and `dlq_origin`.
+    /// Its headers, and after them `dlq_attempt`, `dlq_first_seen`, `dlq_capture_ts` and `dlq_origin`.
     pub headers: Headers,
 }
 
@@ -201,6 +204,7 @@ impl DeadLetter {
         let ours = [
             ("attempt", self.facts.attempt.to_string()),
             ("first_seen", rfc3339(self.facts.first_seen)),
+            ("capture_ts", rfc3339(self.facts.capture_ts)),
             ("origin", self.facts.original.to_string()),
         ];
         let ours = ours.into_iter().map(|(name, value)| (format!("{PREFIX}{name}"), Some(Bytes::from(value))));

@@ -81,6 +81,7 @@ fn a_letter_is_the_original_and_after_its_headers_ours() {
         ("dlq_offset", "7"),
         ("dlq_key", "door"),
         ("dlq_record_ts", "2026-11-22T12:00:00.000000Z"),
+        ("dlq_capture_ts", "2026-11-22T12:00:00.000000Z"),
         ("dlq_first_seen", "2026-11-22T12:00:00.000005Z"),
         ("dlq_attempt", "1"),
         ("dlq_value", "whole"),
@@ -139,6 +140,20 @@ fn headers_that_are_too_large_are_left_out_with_the_value() {
         assert!(letter.memory() as u64 <= 4_000 + OVERHEAD_BYTES, "{}", letter.memory());
         let parsed = parse(&letter).unwrap();
         assert_eq!((parsed.facts.held, parsed.key, parsed.headers), (Held::LeftOut, None, vec![]));
+    }
+}
+
+#[test]
+fn a_letter_that_is_too_large_for_its_topic_becomes_a_reference_once() {
+    for (value, headers) in [(&b"abcd"[..], &[][..]), (b"", &[("camera", Some(&b"x"[..]))]), (b"abcd", &[("camera", None)])] {
+        let mut letter = of(&row(Reason::DecodeError), &original(Some(value), headers), NOON, 1_000);
+        assert!(leave_out(&mut letter));
+        let parsed = parse(&letter).unwrap();
+        assert_eq!((parsed.facts.held, parsed.facts.value_bytes), (Held::LeftOut, Some(value.len() as u64)));
+        assert_eq!((parsed.key, parsed.headers.len(), letter.value.as_deref()), (None, 0, Some(&b""[..])));
+        let again = letter.clone();
+        assert!(!leave_out(&mut letter));
+        assert_eq!(letter, again);
     }
 }
 

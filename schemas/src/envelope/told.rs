@@ -9,6 +9,8 @@ use std::fmt;
 use super::body::Body;
 use super::given::Given;
 use super::{Field, Record, Rules};
+use crate::message::from_rfc3339;
+use crate::time::Micros;
 
 /// The header that says that the others are CloudEvents attributes.
 pub(super) const SPEC_VERSION: &str = "ce_specversion";
@@ -51,6 +53,12 @@ impl<'a> Told<'a> {
     fn header(&self, name: &'a str) -> Option<Claim<'a>> {
         let given = Given::header(header(self.record, name)?);
         Some(Claim { place: Place::Header(name), given })
+    }
+
+    /// The event time of a retried message's original; nothing that is no time counts.
+    pub(super) fn retried(&self) -> Option<Micros> {
+        header(self.record, "dlq_attempt")?;
+        from_rfc3339(std::str::from_utf8(header(self.record, "dlq_capture_ts")?).ok()?)
     }
 
     /// A CloudEvents attribute, by the name of its header.

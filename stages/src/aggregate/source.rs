@@ -72,6 +72,10 @@ impl SourceState {
         self.highest - settings.max_out_of_orderness
     }
 
+    pub(super) fn keeps_windows(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
     /// How many windows the source has in memory.
     #[cfg(test)]
     pub(super) fn windows(&self) -> usize {

@@ -130,6 +130,33 @@ fn nothing_is_in_the_journal_before_its_dead_letter_is_acknowledged() {
 }
 
 #[test]
+fn a_dead_letter_that_its_topic_does_not_take_says_at_least_where_the_message_lies() {
+    let kafka = Kafka::shared();
+    let topic = kafka.topic("too-large", 1);
+    // Small ones around one that is none of a picture and larger than the topic of dead letters takes.
+    let mut records = some_bad(15, 1);
+    records[7].payload = Some(vec![b'x'; 60_000]);
+    kafka.produce(&topic, &records);
+    let folder = scratch();
+    let mut config = quick(kafka, &topic, "too-large", &file_url(folder.path()));
+    let dead_letters = format!("{topic}-dead");
+    kafka.create_topic(&dead_letters, 1, &[("max.message.bytes", "20000")]);
+    set(&mut config, "dead_letters", "topic", dead_letters.as_str());
+    let finished = Facestream::run(&config, &["--until-end"]).wait_exit(LONG);
+    assert_eq!(finished.code, Some(0), "{}", finished.output);
+    assert_exactly_once(kafka, &topic, folder.path());
+
+    let letters: BTreeMap<_, _> = kafka
+        .read(&dead_letters)
+        .into_iter()
+        .map(|letter| (text(letter.key()), (header(&letter, "dlq_value"), letter.payload().map(<[u8]>::len))))
+        .collect();
+    let whole = |n: usize| (format!("{topic}/0/{n}"), ("whole".to_owned(), records[n].payload.as_ref().map(Vec::len)));
+    let left_out = (format!("{topic}/0/7"), ("left_out".to_owned(), Some(0)));
+    assert_eq!(letters, BTreeMap::from([whole(2), left_out, whole(12)]));
+}
+
+#[test]
 fn a_frame_that_failed_for_a_reason_that_is_mended_comes_back_as_a_new_row_and_its_dead_letter_is_gone() {
     let kafka = Kafka::shared();
     let topic = kafka.topic("mended", 1);

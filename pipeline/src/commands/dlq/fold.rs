@@ -135,6 +135,7 @@ pub(super) mod tests {
             error: "cut".to_owned(),
             source_id: "door".to_owned(),
             record_ts: Micros(offset),
+            capture_ts: Micros(offset),
             first_seen: Micros(1_000 - offset),
             attempt,
             held: Held::Whole,

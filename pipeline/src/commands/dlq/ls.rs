@@ -90,6 +90,7 @@ pub(super) fn as_json(letter: &Letter, max_attempts: u32) -> Value {
             "kafka_partition": facts.original.partition,
             "kafka_offset": facts.original.offset,
             "record_ts": rfc3339(facts.record_ts),
+            "capture_ts": rfc3339(facts.capture_ts),
             "value": facts.held.as_str(),
             "value_bytes": facts.value_bytes,
             "run_id": facts.run_id,

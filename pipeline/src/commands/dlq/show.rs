@@ -97,6 +97,7 @@ fn told(facts: &Facts, max_attempts: u32) -> Vec<(&'static str, String)> {
         ("attempt", format!("{} of {max_attempts}{exhausted}", facts.attempt)),
         ("first seen", rfc3339(facts.first_seen)),
         ("source", facts.source_id.clone()),
+        ("captured", rfc3339(facts.capture_ts)),
         ("original", format!("{}, written {}", facts.original, rfc3339(facts.record_ts))),
         ("run", facts.run_id.clone()),
     ];

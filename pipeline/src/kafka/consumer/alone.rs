@@ -17,7 +17,11 @@ use crate::lane::Ticket;
 pub(super) struct Unsent {
     pub(super) meta: FrameMeta,
     pub(super) picture: Result<Picture, Rejection>,
+    /// What it holds, in bytes.
+    pub(super) memory: usize,
     pub(super) ticket: Ticket,
+    /// Largest decoded image in pixels.
+    pub(super) max_pixels: u64,
     /// With the load policy `skip_stale`: the oldest that it may be.
     pub(super) max_age: Option<Duration>,
     /// The message as it came, where it may become a dead letter.

@@ -1,8 +1,8 @@
 //! A message's way from the consumer to the workers: its envelope is opened, the load policy asked, its picture fetched if it
 //! lies elsewhere.
 //!
-//! In: polled messages. Out: a [`Job`] each, always. Invariant: what is decided here is decided in the order of offsets, and
-//! from what the message says alone; so a replay decides the same.
+//! In: polled messages. Out: a [`Job`] each, always. Invariant: what is left out is decided in the order of offsets, by event time,
+//! so that a replay decides the same.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,6 +34,8 @@ const LEAST_WAITING: usize = 16;
 pub struct Intake {
     /// What messages look like.
     pub rules: Rules,
+    /// Largest decoded image in pixels.
+    pub max_pixels: u64,
     /// What to do with frames that there is no time for.
     pub load: Load,
 }
@@ -43,20 +45,29 @@ impl Polling<'_> {
     pub(super) fn take(&mut self, message: &BorrowedMessage<'_>) {
         let offset = Offset(message.offset());
         let Some((topic, ticket, care)) = self.assignment.ticket(message.topic(), message.partition(), offset) else { return };
-        let Some(Intake { rules, load }) = self.poller.topics.get(&topic) else { return };
+        let Some(Intake { rules, load, max_pixels }) = self.poller.topics.get(&topic) else { return };
         // Copied once: envelope, dead letter and decoder share it.
         let value = message.payload().filter(|value| value.len() as u64 <= rules.max_bytes).map(Bytes::copy_from_slice);
         let headers = headers(message);
         let original = self.poller.keeps_originals.then(|| Box::new(original(message, &headers, value.clone())));
-        let (meta, picture) = envelope::open(&record(message, &headers, topic, value), rules);
+        let (meta, picture) = envelope::open(&record(message, &headers, topic, value.clone()), rules);
         let picture = if self.assignment.is_chosen(&meta, picture.is_ok()) {
             picture
         } else {
             Err(Rejection::new(Reason::SampledOut, format_args!("load.policy is sample with load.fps {}", load.fps)))
         };
         self.count(&meta);
-        let max_age = (load.policy == Policy::SkipStale).then_some(load.max_age);
-        let frame = Unsent { meta, picture, ticket, max_age, original };
+        // What is left out on purpose is no dead letter.
+        let original = original.filter(|_| picture.as_ref().err().is_none_or(|rejection| !rejection.reason.is_skip()));
+        let frame = Unsent {
+            memory: memory(value.as_ref(), picture.as_ref().ok(), original.as_deref()),
+            meta,
+            picture,
+            ticket,
+            max_pixels: *max_pixels,
+            max_age: (load.policy == Policy::SkipStale).then_some(load.max_age),
+            original,
+        };
         match care {
             Care::None => self.send(frame),
             Care::Alone => self.alone.push_back(Alone::Waiting(frame)),
@@ -72,10 +83,9 @@ impl Polling<'_> {
     }
 
     /// To the workers, whose channel holds all that the budget allows; a picture that lies elsewhere is fetched on the way.
-    pub(super) fn send(&mut self, Unsent { meta, picture, ticket, max_age, original }: Unsent) {
-        let memory = picture.as_ref().map_or(0, Picture::memory) + original.as_deref().map_or(0, Original::memory);
+    pub(super) fn send(&mut self, Unsent { meta, picture, memory, ticket, max_pixels, max_age, original }: Unsent) {
         let permit = self.poller.in_flight.take(memory.max(self.frame_bytes));
-        let job = Job { meta, picture, ticket, permit, polled: Instant::now(), fetch: None, max_age, original };
+        let job = Job { meta, picture, ticket, permit, polled: Instant::now(), fetch: None, max_pixels, max_age, original };
         if matches!(job.picture, Ok(Picture::At(_))) && !job.is_stale() {
             self.fetch(job);
         } else {
@@ -110,7 +120,8 @@ impl Polling<'_> {
 
     /// Pauses a partition too many of whose pictures wait, so that it does not take the memory of all.
     fn hold_back(&mut self, partition: Partition) {
-        if self.poller.fetcher.waiting(&partition) < self.most_waiting() || self.held_back.contains(&partition) {
+        // One that was held back and is read all the same was resumed by something else meanwhile.
+        if self.poller.fetcher.waiting(&partition) < self.most_waiting() {
             return;
         }
         match self.consumer.pause(&list([&partition])) {
@@ -131,12 +142,13 @@ impl Polling<'_> {
         let ready: Vec<_> =
             self.held_back.iter().filter(|partition| self.poller.fetcher.waiting(partition) <= few).cloned().collect();
         for partition in ready {
-            // One that has been given up meanwhile, or waits for its journal, is not resumed here.
-            let is_bound = matches!(self.assignment.held().get(&partition), Some(Held::Bound(_)));
-            match self.consumer.resume(&list([&partition])) {
-                Err(error) if is_bound => tracing::warn!(%partition, "cannot resume, trying again: {error}"),
-                _ => drop(self.held_back.remove(&partition)),
+            // One that has been given up meanwhile, or waits for its journal, is not this function's to resume.
+            let takes_messages = matches!(self.assignment.held().get(&partition), Some(Held::Bound(bound)) if bound.is_open());
+            if takes_messages && let Err(error) = self.consumer.resume(&list([&partition])) {
+                tracing::warn!(%partition, "cannot resume, trying again: {error}");
+                continue;
             }
+            self.held_back.remove(&partition);
         }
     }
 
@@ -145,6 +157,16 @@ impl Polling<'_> {
         let frames = self.poller.in_flight.limit() / PART_FOR_WAITING / self.frame_bytes;
         LEAST_WAITING.max(frames / self.assignment.held().len().max(1))
     }
+}
+
+/// What a message holds in memory on its way: its value as a whole, of which the picture is mostly a part.
+fn memory(value: Option<&Bytes>, picture: Option<&Picture>, original: Option<&Original>) -> usize {
+    let value = value.filter(|_| picture.is_some() || original.is_some());
+    let apart = picture.filter(|picture| match (picture, value) {
+        (Picture::Encoded(part) | Picture::Base64(part), Some(value)) => !value.as_ptr_range().contains(&part.as_ptr()),
+        _ => true,
+    });
+    value.map_or(0, Bytes::len) + apart.map_or(0, Picture::memory) + original.map_or(0, Original::memory)
 }
 
 fn record<'a>(message: &'a BorrowedMessage<'_>, headers: &'a [Header<'a>], topic: Arc<str>, value: Option<Bytes>) -> Record<'a> {

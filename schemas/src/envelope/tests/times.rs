@@ -91,3 +91,22 @@ fn a_producer_whose_clock_is_years_ahead_is_not_believed_whichever_stamp_it_sets
         assert_eq!(meta.record_ts, record.record_ts, "the record's time is kept as it is");
     }
 }
+
+#[test]
+fn a_retried_message_without_a_stamp_keeps_the_event_time_of_its_original() {
+    let origin = |headers: &[(&str, &[u8])]| {
+        let (meta, picture) = open(&record(None, JPEG, headers), &rules());
+        assert!(picture.is_ok());
+        (meta.capture_ts, meta.ts_origin)
+    };
+    // An hour before.
+    let captured: (&str, &[u8]) = ("dlq_capture_ts", b"2026-11-22T11:00:00.000000Z");
+    let attempt: (&str, &[u8]) = ("dlq_attempt", b"1");
+    let before = Micros(NOON.0 - 3_600_000_000);
+    assert_eq!(origin(&[attempt, captured]), (before, TsOrigin::Record));
+    assert_eq!(origin(&[captured]), (NOON, TsOrigin::Record), "no retry");
+    assert_eq!(origin(&[attempt, ("dlq_capture_ts", b"noon")]), (NOON, TsOrigin::Record));
+    assert_eq!(origin(&[attempt, ("dlq_capture_ts", b"2036-11-22T11:00:00Z")]), (NOON, TsOrigin::Clamped));
+    let own = [attempt, captured, ("capture_ts_ns", b"1795348799000000000".as_slice())];
+    assert_eq!(origin(&own), (Micros(NOON.0 - 1_000_000), TsOrigin::Header));
+}

@@ -223,7 +223,7 @@ fn a_damaged_record_is_named_with_what_to_do() {
     let found = finds(Kind::NewerRecord, &record_name(9), |ground| {
         ground.put_record(Header { format_version: FORMAT_VERSION + 1, ..samples::header(Seq(9)) });
     });
-    assert!(found.what.contains("format version 2"), "{found:?}");
+    assert!(found.what.contains("format version 3"), "{found:?}");
     // One whose rows are published: nobody needs it.
     let found = finds(Kind::DamagedRecord, &record_name(6), |ground| ground.put(&Path::from(record_name(6)), &b"cut"[..]));
     assert!(found.mend.contains("no longer") && found.mend.contains("up to seq 6"), "{found:?}");
