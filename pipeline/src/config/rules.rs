@@ -38,7 +38,8 @@ pub(super) fn broken(config: &Config, needs: Needs) -> Vec<(String, String)> {
 
 fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
     let topics = c.kafka.topics.iter().map(|topic| c.envelope_of(topic).max_bytes.0);
-    let largest = topics.chain([c.envelope.max_bytes.0, c.fetch.max_bytes.0]).max().unwrap_or_default();
+    let fetched = (!c.fetch.allow.is_empty()).then_some(c.fetch.max_bytes.0);
+    let largest = topics.chain([c.envelope.max_bytes.0]).chain(fetched).max().unwrap_or_default();
     let least_in_flight = ByteSize(KAFKA_QUEUE.0 + 2 * largest.min(LARGEST_MESSAGE.0));
     let side = |pixels: u32| (32..=4096).contains(&pixels) && pixels.is_multiple_of(32);
     let above_zero = |duration: Duration| (!duration.is_zero(), "has to be longer than 0s".to_owned());
@@ -192,13 +193,16 @@ fn envelope(envelope: &Envelope) -> Vec<(String, String)> {
 
 fn fetch(fetch: &Fetch) -> Vec<(String, String)> {
     let allowed = Allowed::parse(fetch);
-    let schemes: Vec<_> = allowed.iter().flat_map(Allowed::schemes).collect();
+    let mut schemes: Vec<_> = allowed.iter().flat_map(Allowed::schemes).collect();
+    let of_which = if schemes.is_empty() { "any store at s3://, gs:// or az://" } else { "any store in fetch.allow" };
+    if schemes.is_empty() {
+        // `facestream produce --upload` uses them too.
+        schemes.extend(["s3", "gs", "az"]);
+    }
     // Where an entry is wrong, nothing can be said of options for it.
     let is_unknown = |name: &str| allowed.is_ok() && !schemes.iter().any(|scheme| is_option(scheme, name));
-    let unknown = fetch.options.keys().filter(|name| is_unknown(name)).map(|name| {
-        let text = "is no option of any store in fetch.allow (s3://, gs:// or az://)";
-        (format!("options.{name}"), text.to_owned())
-    });
+    let unknown = fetch.options.keys().filter(|name| is_unknown(name));
+    let unknown = unknown.map(|name| (format!("options.{name}"), format!("is no option of {of_which}")));
     let mistakes = allowed.as_ref().err().into_iter().flatten().map(|(key, text)| ((*key).to_owned(), text.clone()));
     mistakes.chain(unknown).collect()
 }

@@ -242,7 +242,7 @@ fn what_failed_is_listed_shown_and_sent_again_byte_for_byte() {
     let mut back = BTreeMap::new();
     for (partition, sent) in line.since(&ends) {
         let (sent, ours) = sent.split();
-        assert_eq!(ours.keys().collect::<Vec<_>>(), ["dlq_attempt", "dlq_first_seen", "dlq_origin"]);
+        assert_eq!(ours.keys().collect::<Vec<_>>(), ["dlq_attempt", "dlq_capture_ts", "dlq_first_seen", "dlq_origin"]);
         assert_eq!(ours["dlq_origin"].rsplit('/').nth(1), Some(partition.to_string().as_str()), "to its old partition");
         back.insert(ours["dlq_origin"].clone(), (sent, ours["dlq_attempt"].clone()));
     }

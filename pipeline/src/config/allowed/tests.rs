@@ -238,7 +238,7 @@ fn mistakes_reach_whoever_configures_under_the_keys_that_they_are_in() {
     for (set, expected) in [
         (&["fetch.allow=https://host/a"][..], "fetch.allow (--set): \"https://host/a\" has to end in a slash"),
         (&["fetch.private=10.0.0.1/8"], "fetch.private (--set): \"10.0.0.1/8\" is not a network"),
-        (&["fetch.options.region=x"], "fetch.options.region (--set): is no option of any store in fetch.allow"),
+        (&["fetch.options.regoin=x"], "fetch.options.regoin (--set): is no option of any store at s3://"),
         (&["fetch.allow=gs://b/", "fetch.options.endpoint_url=x"], "fetch.options.endpoint_url"),
         (&["fetch.allow=[\"s3://b/\", \"a\", \"b\"]"], "\"b\" is not a URI"),
     ] {
