@@ -4,8 +4,10 @@
 //! is bounded (a few frames an input, those being uploaded, and the client's queue), and the exit code tells whether every frame
 //! arrived.
 //!
-//!     inputs ──► a thread each (pictures, video, mjpeg) ──► re-encoding, pace (outlet) ──one channel──► pump:
-//!     upload ──► envelope ──► sender ──► report
+//! ```text
+//! inputs ──► a thread each (pictures, video, mjpeg) ──► re-encoding, pace (outlet) ──one channel──► pump:
+//! upload ──► envelope ──► sender ──► report
+//! ```
 
 mod envelope;
 mod feeds;
