@@ -246,6 +246,7 @@ proptest! {
         let own = expected.len();
         expected.push(("dlq_attempt".to_owned(), Some(Bytes::from(parsed.facts.attempt.to_string()))));
         expected.push(("dlq_first_seen".to_owned(), Some(Bytes::from(rfc3339(parsed.facts.first_seen)))));
+        expected.push(("dlq_capture_ts".to_owned(), Some(Bytes::from(rfc3339(NOON)))));
         expected.push(("dlq_origin".to_owned(), Some(Bytes::from_static(b"cams/2/7"))));
         prop_assert_eq!(&sent.headers, &expected);
         // Failing once more counts one more, and adds no headers.
