@@ -2,7 +2,7 @@
 
 use rdkafka::ClientConfig;
 
-use crate::config::{ByteSize, Config, GroupProtocol, Kafka};
+use crate::config::{GroupProtocol, Kafka};
 
 /// What librdkafka may prefetch, in KiB; counts into the budget `workers.in_flight`.
 pub const QUEUE_KIB: u64 = 16_384;
@@ -39,10 +39,10 @@ pub fn consumer(kafka: &Kafka) -> ClientConfig {
     client
 }
 
-/// Settings of a producer: each message is acknowledged by all in-sync replicas, once. The properties that concern a consumer
-/// alone are left out: librdkafka warns of them.
+/// Settings of a producer of messages up to `most_bytes`: each is acknowledged by all in-sync replicas, once. Of the user's
+/// properties those that concern a consumer alone are left out: librdkafka warns of them.
 #[must_use]
-pub fn producer(config: &Config) -> ClientConfig {
+pub fn producer(kafka: &Kafka, brokers: &str, most_bytes: u64) -> ClientConfig {
     const SHARED: [&str; 14] = [
         "security.",
         "sasl.",
@@ -60,15 +60,13 @@ pub fn producer(config: &Config) -> ClientConfig {
         "batch.",
     ];
     let mut client = ClientConfig::new();
-    let topics = config.kafka.topics.iter().map(|topic| config.envelope_of(topic).max_bytes);
-    let largest = topics.chain([config.envelope.max_bytes, config.dead_letters.max_bytes]).max().map_or(0, ByteSize::bytes);
-    client.set("message.max.bytes", (largest + (1 << 20)).to_string());
-    for (name, value) in config.kafka.properties.iter() {
+    client.set("message.max.bytes", most_bytes.to_string());
+    for (name, value) in kafka.properties.iter() {
         if SHARED.iter().any(|prefix| name.starts_with(prefix)) || name == "message.max.bytes" {
             client.set(name, value);
         }
     }
-    client.set("bootstrap.servers", &config.kafka.brokers).set("acks", "all").set("enable.idempotence", "true");
+    client.set("bootstrap.servers", brokers).set("acks", "all").set("enable.idempotence", "true");
     client
 }
 
@@ -81,4 +79,23 @@ pub fn base(kafka: &Kafka) -> ClientConfig {
     }
     client.set("bootstrap.servers", &kafka.brokers);
     client
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn access_is_passed_on_and_what_only_a_consumer_understands_is_not() {
+        let mut config = Config::default();
+        let given =
+            [("security.protocol", "ssl"), ("enable.ssl.certificate.verification", "false"), ("session.timeout.ms", "9000")];
+        config.kafka.properties = given.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+        let client = producer(&config.kafka, "broker:1", 1_000_000);
+        assert_eq!(client.get("security.protocol"), Some("ssl"));
+        assert_eq!(client.get("enable.ssl.certificate.verification"), Some("false"));
+        assert_eq!(client.get("session.timeout.ms"), None);
+        assert_eq!((client.get("acks"), client.get("bootstrap.servers")), (Some("all"), Some("broker:1")));
+    }
 }

@@ -20,12 +20,14 @@ use tokio::time::sleep;
 
 use super::client;
 use crate::clock::now;
-use crate::config::Config;
+use crate::config::{ByteSize, Config};
 use crate::lane::{Outbox, Outgoing, Output};
 use crate::metrics::Metrics;
 
 /// First and longest wait before a message is sent again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+/// What key and headers may add to the largest value.
+const HEADERS_BYTES: u64 = 1 << 20;
 /// A topic that takes nothing is reported this often.
 const REPORT_EVERY: Duration = Duration::from_secs(30);
 
@@ -60,7 +62,9 @@ impl KafkaOutbox {
         if [events, windows, dead_letters].iter().all(|topic| topic.is_empty()) {
             return Ok(None);
         }
-        let client = client::producer(config);
+        let topics = config.kafka.topics.iter().map(|topic| config.envelope_of(topic).max_bytes);
+        let largest = topics.chain([config.envelope.max_bytes, config.dead_letters.max_bytes]).max().map_or(0, ByteSize::bytes);
+        let client = client::producer(&config.kafka, &config.kafka.brokers, largest + HEADERS_BYTES);
         Ok(Some(Self(Arc::new(Inner {
             producer: RwLock::new(client.create()?),
             alone: client.clone().set("batch.num.messages", "1").create()?,

@@ -25,7 +25,7 @@ use crate::kafka::client;
 /// How long the brokers may take to acknowledge.
 const ACKNOWLEDGED: Duration = Duration::from_mins(1);
 /// The largest message that the configuration lets through, and its headers: 64 MiB and 1 MiB.
-const LARGEST: &str = "68157440";
+const LARGEST: u64 = 65 << 20;
 
 /// An original that is to be sent again.
 pub(super) struct Outgoing {
@@ -60,13 +60,8 @@ pub(super) struct Sender {
 impl Sender {
     /// `letters` is the dead-letter topic.
     pub(super) fn new(kafka: &Kafka, letters: &str, bar: ProgressBar) -> anyhow::Result<Self> {
-        let mut client = client::base(kafka);
-        client
-            .set("acks", "all")
-            .set("enable.idempotence", "true")
-            .set("message.timeout.ms", ACKNOWLEDGED.as_millis().to_string())
-            .set("message.max.bytes", LARGEST)
-            .set("linger.ms", "1");
+        let mut client = client::producer(kafka, &kafka.brokers, LARGEST);
+        client.set("message.timeout.ms", ACKNOWLEDGED.as_millis().to_string()).set("linger.ms", "1");
         let producer =
             client.create_with_context(Logs(bar)).context("cannot set up the Kafka producer: see [kafka.properties]")?;
         let runtime =

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
-use rdkafka::{ClientConfig, ClientContext};
 
 use super::report::Tally;
 use super::stop::Stop;
 use crate::config::Config;
+use crate::kafka::client;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a topic may take to appear where the broker creates topics by itself.
@@ -85,7 +86,8 @@ impl Sender {
         most_bytes: u64,
         tally: &Arc<Tally>,
     ) -> anyhow::Result<Self> {
-        let producer: ThreadedProducer<Deliveries> = client_config(config, brokers, most_bytes)
+        let producer: ThreadedProducer<Deliveries> = client::producer(&config.kafka, brokers, most_bytes)
+            .set("queue.buffering.max.kbytes", QUEUE_KIB)
             .create_with_context(Deliveries { tally: Arc::clone(tally) })
             .context("cannot set up the Kafka producer: see [kafka.properties]")?;
         wait_for_topic(&producer, brokers, topic)?;
@@ -139,39 +141,6 @@ pub(super) fn headers<'a>(own: impl IntoIterator<Item = (&'a str, &'a str)>, giv
     own.chain(given).fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
 }
 
-/// The user's properties as far as they concern a producer, below our own.
-fn client_config(config: &Config, brokers: &str, most_bytes: u64) -> ClientConfig {
-    const OF_A_PRODUCER: [&str; 14] = [
-        "security.",
-        "sasl.",
-        "ssl.",
-        "enable.s",
-        "https.",
-        "socket.",
-        "client.",
-        "broker.",
-        "reconnect.",
-        "retry.",
-        "metadata.",
-        "compression.",
-        "linger.",
-        "batch.",
-    ];
-    let mut client = ClientConfig::new();
-    client.set("message.max.bytes", most_bytes.to_string());
-    for (name, value) in config.kafka.properties.iter() {
-        if OF_A_PRODUCER.iter().any(|prefix| name.starts_with(prefix)) || name == "message.max.bytes" {
-            client.set(name, value);
-        }
-    }
-    client
-        .set("bootstrap.servers", brokers)
-        .set("acks", "all")
-        .set("enable.idempotence", "true")
-        .set("queue.buffering.max.kbytes", QUEUE_KIB);
-    client
-}
-
 fn wait_for_topic(producer: &ThreadedProducer<Deliveries>, brokers: &str, topic: &str) -> anyhow::Result<()> {
     for _ in 0..TOPIC_ATTEMPTS {
         let Ok(metadata) = producer.client().fetch_metadata(Some(topic), CONNECT_TIMEOUT) else {
@@ -188,19 +157,6 @@ fn wait_for_topic(producer: &ThreadedProducer<Deliveries>, brokers: &str, topic:
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn access_is_passed_on_and_what_only_a_consumer_understands_is_not() {
-        let mut config = Config::default();
-        let given =
-            [("security.protocol", "ssl"), ("enable.ssl.certificate.verification", "false"), ("session.timeout.ms", "9000")];
-        config.kafka.properties = given.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
-        let client = client_config(&config, "broker:1", 1_000_000);
-        assert_eq!(client.get("security.protocol"), Some("ssl"));
-        assert_eq!(client.get("enable.ssl.certificate.verification"), Some("false"));
-        assert_eq!(client.get("session.timeout.ms"), None);
-        assert_eq!((client.get("acks"), client.get("bootstrap.servers")), (Some("all"), Some("broker:1")));
-    }
 
     #[test]
     fn a_header_that_is_given_takes_the_place_of_ours() {
