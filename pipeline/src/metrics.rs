@@ -76,12 +76,14 @@ pub struct Declared {
     pub store_up: IntGauge,
     pub ready: IntGauge,
     pub last_append: Gauge,
+    pub live_viewers: IntGauge,
+    pub live_images: IntCounter,
 }
 
 /// Budgets that bound memory.
 pub const BUDGETS: [&str; 2] = ["in_flight", "pending_rows"];
-/// What a frame goes through in a worker, and the wait before it.
-pub const STAGES: [&str; 4] = ["queue", "fetch", "decode", "detect"];
+/// What a frame goes through in a worker, and the wait before it; "live" is a picture for the live page.
+pub const STAGES: [&str; 5] = ["queue", "fetch", "decode", "detect", "live"];
 /// What a fetch of a picture came to; `retry` is an attempt that was followed by another.
 pub const FETCHES: [&str; 7] = ["ok", "retry", "fetch_error", "fetch_refused", "expired", "too_large", "internal_error"];
 /// Topics that the pipeline produces to, by what they are for.
@@ -205,6 +207,8 @@ impl Metrics {
                     Opts::new("last_append_timestamp_seconds", "Unix time of the last append with rows; 0 before the first");
                 registered(r, Gauge::with_opts(opts))
             },
+            live_viewers: gauge(r, "live_viewers", "Browsers that have the live page open"),
+            live_images: counter(r, "live_images_total", "Pictures made for the live page"),
             registry: registry.clone(),
         };
         // `registry` prefixes what it holds; process metrics keep the names that everybody's dashboards use.

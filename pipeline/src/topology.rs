@@ -26,9 +26,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::budget::Budget;
+use crate::clock::now;
 use crate::config::{self, ByteSize, Config};
 use crate::fetch::{FetchSetupError, Fetcher};
-use crate::http::{self, Sight};
+use crate::http::{self, Access, Process, Sight};
 use crate::journal::Writer;
 use crate::journal::publish::Publisher;
 use crate::kafka::client::{self, QUEUE_KIB};
@@ -36,6 +37,7 @@ use crate::kafka::consumer::{Intake, PollError, Poller, most_frames};
 use crate::kafka::outbox::KafkaOutbox;
 use crate::kafka::{Ends, ends};
 use crate::lane::{Board, Lanes, Outbox, Rolling, Takeovers};
+use crate::live::{self, Live};
 use crate::metrics::Metrics;
 use crate::models::{Folders, ModelsError};
 use crate::store::{ProbeError, Store, StoreError, probe_create_only};
@@ -79,6 +81,7 @@ impl TopologyError {
 pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: CancellationToken) -> Result<(), TopologyError> {
     let board = Board::default();
     let listener = http::bind(config.http.listen).await?;
+    let access = access(config, &listener)?;
 
     // Where rows go.
     let store = Store::open(&config.store)?;
@@ -87,12 +90,20 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
 
     // What looks for faces: one decoder and one detector session per worker.
     let run_id: Arc<str> = Uuid::new_v4().to_string().into();
-    let blueprint = blueprint(config, &run_id, &metrics)?;
     let workers = config.workers.count.resolve().get();
+    let live = live(config, workers, &metrics);
+    let blueprint = blueprint(config, &run_id, &live, &metrics)?;
     let parts = (0..workers).map(|_| blueprint.build()).collect::<Result<Vec<_>, _>>().map_err(TopologyError::Detector)?;
     let detector = Arc::clone(parts[0].identity());
 
-    let sight = Sight { metrics: metrics.clone(), board: board.clone(), decided: decided(config, &detector, workers, &listener) };
+    let sight = Sight {
+        metrics: metrics.clone(),
+        board: board.clone(),
+        decided: decided(config, &detector, workers, &listener),
+        process: Arc::new(process(config, &run_id, &detector, workers)),
+        live: live.clone(),
+        access,
+    };
     announce(&sight, &detector);
     let served = tokio::spawn(http::serve(listener, sight));
 
@@ -144,6 +155,7 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
         in_flight,
         max_bytes: largest(config),
         fetcher,
+        live,
         keeps_originals: !config.dead_letters.topic.is_empty(),
         stop: stop.clone(),
         at_end,
@@ -168,7 +180,7 @@ async fn poll_to_the_end(poller: Poller) -> Result<(), TopologyError> {
     Ok(ended.await.map_err(|_| TopologyError::Panic)??)
 }
 
-fn blueprint(config: &Config, run_id: &Arc<str>, metrics: &Metrics) -> Result<Blueprint, TopologyError> {
+fn blueprint(config: &Config, run_id: &Arc<str>, live: &Live, metrics: &Metrics) -> Result<Blueprint, TopologyError> {
     let folders = Folders::from_env()?;
     let model = folders.find(&config.detector.model)?;
     detect::init_runtime(&folders.runtime_library()?).map_err(|error| TopologyError::Detector(error.into()))?;
@@ -187,6 +199,7 @@ fn blueprint(config: &Config, run_id: &Arc<str>, metrics: &Metrics) -> Result<Bl
             dead_letters: (!config.dead_letters.topic.is_empty()).then_some(config.dead_letters.max_bytes.bytes()),
         },
         run_id: Arc::clone(run_id),
+        live: live.clone(),
         metrics: metrics.clone(),
     })
 }
@@ -202,12 +215,52 @@ fn budget(name: &str, bytes: u64, metrics: &Metrics) -> Budget {
     Budget::new(usize::try_from(bytes).unwrap_or(usize::MAX), gauge(&metrics.budget_bytes), gauge(&metrics.budget_peak_bytes))
 }
 
+/// Who may see the pages. Without a token they had better be seen from this machine alone.
+fn access(config: &Config, listener: &tokio::net::TcpListener) -> std::io::Result<Access> {
+    let address = listener.local_addr()?;
+    let only_loopback = address.ip().is_loopback();
+    if !only_loopback && config.http.token.is_empty() {
+        tracing::warn!(
+            "whoever reaches {address} sees the live page, the metrics and the status: set http.token, or http.listen to a loopback address"
+        );
+    }
+    Ok(Access::new(&config.http.token, only_loopback))
+}
+
+/// The live page, if there is one.
+fn live(config: &Config, workers: usize, metrics: &Metrics) -> Live {
+    if !config.live.enabled {
+        return Live::off();
+    }
+    let settings = live::Settings { blur: config.live.blur, silent_after: config.windows.idle_timeout, workers };
+    Live::new(settings, metrics.clone())
+}
+
+/// Which process this is, for people.
+fn process(config: &Config, run_id: &str, detector: &DetectorIdentity, workers: usize) -> Process {
+    Process {
+        host: host(),
+        pid: std::process::id(),
+        run_id: run_id.to_owned(),
+        started_us: now().0,
+        group: config.kafka.group.clone(),
+        topics: config.kafka.topics.clone(),
+        brokers: config.kafka.brokers.clone(),
+        store: config.store.url.clone(),
+        detector: detector.detector_id.clone(),
+        workers,
+    }
+}
+
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
 /// Who writes the journal: a consumer group of a Kafka cluster, and for people the host, the process and the run.
 pub(crate) fn writer(config: &Config, cluster: &str, run_id: &str, model_sha256: Option<String>) -> Writer {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Writer {
         pipeline_id: format!("{cluster}/{}", config.kafka.group),
-        owner: format!("{}/{}/{run_id}", host.trim(), std::process::id()),
+        owner: format!("{}/{}/{run_id}", host(), std::process::id()),
         model_sha256,
     }
 }

@@ -27,6 +27,7 @@ use crate::config::{Load, OnGap, Policy, Start};
 use crate::failpoint;
 use crate::fetch::Fetcher;
 use crate::lane::{JournalError, Lanes, Position};
+use crate::live::Live;
 use crate::workers::Job;
 use alone::Alone;
 use doubts::Doubts;
@@ -79,6 +80,8 @@ pub struct Poller {
     pub max_bytes: u64,
     /// Fetches pictures that lie elsewhere.
     pub fetcher: Fetcher,
+    /// Gives each message its turn among those of its source.
+    pub live: Live,
     /// Whether messages are kept as they came until they are through: there is a topic for dead letters.
     pub keeps_originals: bool,
     /// Set when the run is to end.
