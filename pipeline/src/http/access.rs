@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn names_that_anybody_can_give_this_machine_are_not_its_own() {
-        for own in ["localhost", "LOCALHOST:9464", "127.0.0.1:80", "[::1]:9464", "::1", "10.1.2.3", "a.localhost:1", ""] {
+        for own in ["localhost", "LOCALHOST:9464", "127.0.0.1:80", "[::1]:9464", "[::1]", "10.1.2.3", "a.localhost:1", ""] {
             assert!(is_own_name(own), "{own}");
         }
         for foreign in ["example.com", "example.com:9464", "localhost.example.com", "127.0.0.1.example.com:80", "[example]:1"] {

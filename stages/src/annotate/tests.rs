@@ -114,16 +114,17 @@ proptest! {
 
 #[test]
 fn a_region_is_at_most_six_cells_wide_and_a_cell_never_finer_than_that_of_the_whole_region() {
-    // 60 of 1000 pixels and 18 on each side: 96 pixels, six cells of 16.
-    assert_eq!(Extent::of(0.1, 0.16, 1000), Some(Extent { from: 82, to: 178, cells: 6 }));
+    let of = |low: f32, high: f32| Extent::of(low / 1024.0, high / 1024.0, 1024);
+    // 60 pixels and 18 on each side: 96 pixels, six cells of 16.
+    assert_eq!(of(128.0, 188.0), Some(Extent { from: 110, to: 206, cells: 6 }));
     // Only 34 pixels of it are in the picture: two cells of 17.
-    assert_eq!(Extent::of(-0.044, 0.016, 1000), Some(Extent { from: 0, to: 34, cells: 2 }));
+    assert_eq!(of(-44.0, 16.0), Some(Extent { from: 0, to: 34, cells: 2 }));
     // A face of 6 pixels with 4 on each side: three cells of more than 4 pixels.
-    assert_eq!(Extent::of(0.5, 0.506, 1000), Some(Extent { from: 496, to: 510, cells: 3 }));
+    assert_eq!(of(512.0, 518.0), Some(Extent { from: 508, to: 522, cells: 3 }));
     // Nothing at all has its margin, too.
-    assert_eq!(Extent::of(0.5, 0.5, 1000), Some(Extent { from: 496, to: 504, cells: 2 }));
-    assert_eq!(Extent::of(2.0, 3.0, 1000), None);
-    assert_eq!(Extent::of(f32::NEG_INFINITY, f32::INFINITY, 1000), Some(Extent { from: 0, to: 1000, cells: 1 }));
+    assert_eq!(of(512.0, 512.0), Some(Extent { from: 508, to: 516, cells: 2 }));
+    assert_eq!(of(2048.0, 3000.0), None);
+    assert_eq!(of(f32::NEG_INFINITY, f32::INFINITY), Some(Extent { from: 0, to: 1024, cells: 1 }));
 }
 
 #[test]
