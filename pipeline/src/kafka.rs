@@ -8,6 +8,7 @@
 mod assignment;
 mod brokers;
 pub mod client;
+mod commits;
 pub mod consumer;
 #[allow(unsafe_code, reason = "rust-rdkafka panics at names that are not UTF-8")]
 pub(crate) mod headers;

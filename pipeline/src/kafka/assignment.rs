@@ -19,6 +19,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 
+use super::commits::Commits;
 use crate::config::{OnGap, Start};
 use crate::lane::{JournalError, LaneHandle, Lanes, Leave, Opened, Resume, Ticket, Why};
 
@@ -31,6 +32,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 #[derive(Debug)]
 pub(super) struct Assignment {
     pub(super) lanes: Lanes,
+    /// Commits on their way.
+    pub(super) commits: Commits,
     pub(super) start: Start,
     pub(super) on_gap: OnGap,
     /// Where a run until the end stops; empty for one without end.
@@ -117,7 +120,8 @@ impl Assignment {
         sampling: BTreeMap<Arc<str>, f64>,
     ) -> Self {
         let (held, high, refused) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { lanes, start, on_gap, until, sampling, held, high, resumed: AtomicBool::new(false), refused }
+        let commits = Commits::new(lanes.metrics.clone());
+        Self { lanes, commits, start, on_gap, until, sampling, held, high, resumed: AtomicBool::new(false), refused }
     }
 
     pub(super) fn held(&self) -> MutexGuard<'_, BTreeMap<Partition, Held>> {
@@ -208,6 +212,13 @@ impl Assignment {
         };
         let delay = RETRY.0.saturating_mul(1 << attempts.min(16)).min(RETRY.1);
         held.insert(partition, Held::Waiting(Waiting { attempts: attempts + 1, due: Instant::now() + delay }));
+    }
+
+    /// Notes what Kafka has confirmed as committed.
+    pub(super) fn committed(&self, partition: &Partition, offset: Offset) {
+        if let Some(Held::Bound(bound)) = self.held().get(partition) {
+            bound.lane.series.committed_offset.set(offset.0);
+        }
     }
 
     /// Whether the partition's lane has won an append with rows: then the back-off starts over.

@@ -7,6 +7,7 @@ mod alone;
 mod doubts;
 mod drain;
 mod intake;
+mod pauses;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
@@ -27,6 +28,7 @@ use crate::config::{Load, OnGap, Policy, Start};
 use crate::failpoint;
 use crate::fetch::Fetcher;
 use crate::lane::{JournalError, Lanes, Position};
+use crate::metrics::{Blocked, BudgetName, Busy};
 use crate::workers::Job;
 use alone::Alone;
 use doubts::Doubts;
@@ -121,6 +123,7 @@ impl Poller {
             housekeeping: started,
             commit: started,
             full_since: None,
+            full: None,
             paused: false,
             frame_bytes: frame_bytes(self.in_flight.limit(), self.lanes.pending_rows.limit()),
             doubts: Doubts::default(),
@@ -145,6 +148,8 @@ struct Polling<'a> {
     housekeeping: Instant,
     commit: Instant,
     full_since: Option<Instant>,
+    /// The budget that had no room when there was none.
+    full: Option<BudgetName>,
     paused: bool,
     /// What a frame counts as at least.
     frame_bytes: usize,
@@ -157,7 +162,17 @@ struct Polling<'a> {
 }
 
 impl Polling<'_> {
+    /// A turn of the loop, with the time that it takes told apart: waits for messages are neither work nor back-pressure.
     fn step(&mut self) -> Result<(), PollError> {
+        let started = Instant::now();
+        let waited = self.turn()?;
+        let busy = started.elapsed().saturating_sub(waited);
+        self.assignment.lanes.metrics.busy_seconds.of(Busy::Poll).inc_by(busy.as_secs_f64());
+        Ok(())
+    }
+
+    /// Returns how long it has waited for room and for a message.
+    fn turn(&mut self) -> Result<Duration, PollError> {
         if let Some(error) = self.assignment.refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error.into());
         }
@@ -170,15 +185,35 @@ impl Polling<'_> {
             self.commit = Instant::now();
             self.commit_appended(CommitMode::Async);
         }
-        if !self.wait_for_room() && !self.paused {
-            return Ok(());
+        let asked = Instant::now();
+        let room = self.wait_for_room();
+        let mut waited = asked.elapsed();
+        self.assignment.lanes.metrics.blocked_seconds.of(Blocked::Poll).inc_by(waited.as_secs_f64());
+        if !room && !self.paused {
+            return Ok(waited);
         }
-        match self.consumer.poll(POLL) {
+        let asked = Instant::now();
+        let polled = self.consumer.poll(POLL);
+        let took = asked.elapsed();
+        waited += took;
+        if self.paused {
+            self.count_pause(took);
+        }
+        match polled {
             Some(Ok(message)) => self.take(&message),
             Some(Err(error)) => self.handle(error)?,
             None => {}
         }
-        Ok(())
+        Ok(waited)
+    }
+
+    /// While partitions are paused it is the poll that waits, for the same reason.
+    fn count_pause(&self, took: Duration) {
+        let metrics = &self.assignment.lanes.metrics;
+        metrics.blocked_seconds.of(Blocked::Poll).inc_by(took.as_secs_f64());
+        if let Some(budget) = self.full {
+            metrics.backpressure_seconds.of(budget).inc_by(took.as_secs_f64());
+        }
     }
 
     /// Waits for room for the largest message in both budgets, a second at most. Pauses when that lasts.
@@ -187,12 +222,18 @@ impl Polling<'_> {
         let largest = usize::try_from(self.poller.max_bytes).unwrap_or(usize::MAX);
         let longest = if self.paused { Duration::ZERO } else { ROOM };
         let pending_rows = &self.assignment.lanes.pending_rows;
-        let budgets = [("in_flight", &self.poller.in_flight, largest), ("pending_rows", pending_rows, pending_rows.limit() / 4)];
+        let budgets = [
+            (BudgetName::InFlight, &self.poller.in_flight, largest),
+            (BudgetName::PendingRows, pending_rows, pending_rows.limit() / 4),
+        ];
         let mut room = self.go_alone(longest);
         for (name, budget, need) in budgets {
             let asked = Instant::now();
             let fits = budget.wait_for_room(need, longest.saturating_sub(started.elapsed()));
-            self.assignment.lanes.metrics.backpressure_seconds.with_label_values(&[name]).inc_by(asked.elapsed().as_secs_f64());
+            self.assignment.lanes.metrics.backpressure_seconds.of(name).inc_by(asked.elapsed().as_secs_f64());
+            if !fits {
+                self.full = Some(name);
+            }
             room &= fits;
         }
         if room {
@@ -217,7 +258,7 @@ impl Polling<'_> {
                 if !pause {
                     self.held_back.clear();
                 }
-                self.assignment.lanes.metrics.partitions_paused.set(if pause { bound.len() as i64 } else { 0 });
+                self.report_pauses();
                 tracing::warn!(
                     partitions = bound.len(),
                     "{}",
@@ -267,6 +308,7 @@ impl Polling<'_> {
         }
         if self.housekeeping.elapsed() >= HOUSEKEEPING {
             self.housekeeping = Instant::now();
+            self.report_pauses();
             self.tell_positions();
             self.look_into_doubts();
         }
@@ -295,16 +337,22 @@ impl Polling<'_> {
             return;
         }
         failpoint::hit("before-commit");
-        let committed = list_at(appended.iter().map(|(partition, end)| (partition, *end)))
-            .and_then(|offsets| self.consumer.commit(&offsets, mode));
+        let committed =
+            list_at(appended.iter().map(|(partition, end)| (partition, *end))).and_then(|offsets| match (mode, &appended[..]) {
+                (CommitMode::Async, [(partition, end), ..]) => {
+                    self.assignment.commits.begin(partition, *end);
+                    self.consumer.commit(&offsets, mode).inspect_err(|_| self.assignment.commits.cannot())
+                }
+                _ => self.assignment.commits.wait(|| self.consumer.commit(&offsets, mode)),
+            });
         match committed {
-            Ok(()) => {
+            // Of the others the callback tells.
+            Ok(()) if matches!(mode, CommitMode::Sync) => {
                 for (partition, end) in &appended {
-                    let number = partition.number.to_string();
-                    let labels = &[&*partition.topic, &number];
-                    self.assignment.lanes.metrics.committed_offset.with_label_values(labels).set(end.0);
+                    self.assignment.committed(partition, *end);
                 }
             }
+            Ok(()) => {}
             Err(error) => {
                 tracing::warn!("cannot commit offsets (advice only, the journal decides), trying again: {error}");
                 for (partition, _) in appended {
