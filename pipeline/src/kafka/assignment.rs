@@ -16,10 +16,9 @@ use facestream_schemas::{FrameMeta, MessageKey, Offset, Partition};
 use facestream_stages::sample::Sampler;
 use futures::StreamExt;
 use rdkafka::TopicPartitionList;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use tokio::sync::oneshot;
 
-use super::commits::Commits;
 use crate::config::{OnGap, Start};
 use crate::lane::{JournalError, LaneHandle, Lanes, Leave, Opened, Resume, Ticket, Why};
 
@@ -32,8 +31,6 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 #[derive(Debug)]
 pub(super) struct Assignment {
     pub(super) lanes: Lanes,
-    /// Commits on their way.
-    pub(super) commits: Commits,
     pub(super) start: Start,
     pub(super) on_gap: OnGap,
     /// Where a run until the end stops; empty for one without end.
@@ -120,8 +117,7 @@ impl Assignment {
         sampling: BTreeMap<Arc<str>, f64>,
     ) -> Self {
         let (held, high, refused) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let commits = Commits::new(lanes.metrics.clone());
-        Self { lanes, commits, start, on_gap, until, sampling, held, high, resumed: AtomicBool::new(false), refused }
+        Self { lanes, start, on_gap, until, sampling, held, high, resumed: AtomicBool::new(false), refused }
     }
 
     pub(super) fn held(&self) -> MutexGuard<'_, BTreeMap<Partition, Held>> {
@@ -219,6 +215,20 @@ impl Assignment {
         if let Some(Held::Bound(bound)) = self.held().get(partition) {
             bound.lane.series.committed_offset.set(offset.0);
         }
+    }
+
+    /// Counts a commit that Kafka has answered.
+    pub(super) fn count_commit(&self, took: Duration, failed: bool) {
+        self.lanes.metrics.commit_seconds.observe(took.as_secs_f64());
+        self.lanes.metrics.commit_errors.inc_by(u64::from(failed));
+    }
+
+    /// Makes a commit that waits for its answer, and counts it.
+    pub(super) fn timed(&self, commit: impl FnOnce() -> KafkaResult<()>) -> KafkaResult<()> {
+        let started = Instant::now();
+        let answer = commit();
+        self.count_commit(started.elapsed(), answer.is_err());
+        answer
     }
 
     /// Whether the partition's lane has won an append with rows: then the back-off starts over.

@@ -77,22 +77,6 @@ impl ConsumerContext for Context {
         metrics.partitions.set(self.0.held().len() as i64);
         metrics.partitions_stopped.set(self.0.lanes.board.stopped().len() as i64);
     }
-
-    /// A failed commit is made again with the next: an idle partition would show a stale lag for ever.
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        self.0.commits.answered(result.is_err(), offsets);
-        if let Err(error) = &result {
-            tracing::debug!("offsets were not committed, trying again: {error}");
-        }
-        for found in offsets.elements() {
-            let partition = Partition { topic: found.topic().into(), number: found.partition() };
-            match found.offset() {
-                _ if result.is_err() => self.0.lanes.board.commit_again(partition),
-                rdkafka::Offset::Offset(offset) => self.0.committed(&partition, Offset(offset)),
-                _ => {}
-            }
-        }
-    }
 }
 
 impl Context {
@@ -201,7 +185,7 @@ impl Context {
         if !lost {
             let ends = self.append_what_is_complete(&held);
             if let Err(error) = list_at(ends.iter().map(|(partition, end)| (*partition, *end))).and_then(|ends| {
-                if ends.count() == 0 { Ok(()) } else { self.0.commits.wait(|| consumer.commit(&ends, CommitMode::Sync)) }
+                if ends.count() == 0 { Ok(()) } else { self.0.timed(|| consumer.commit(&ends, CommitMode::Sync)) }
             }) {
                 tracing::warn!("cannot commit the revoked partitions' offsets (advice only, the journal decides): {error}");
             }

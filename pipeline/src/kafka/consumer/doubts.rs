@@ -167,7 +167,7 @@ impl Polling<'_> {
         let partition = opened.partition().clone();
         if opened.end_offset().is_some() {
             let offsets = list_at([(&partition, resume.at)])?;
-            self.assignment.commits.wait(|| self.consumer.commit(&offsets, CommitMode::Sync))?;
+            self.assignment.timed(|| self.consumer.commit(&offsets, CommitMode::Sync))?;
         }
         self.seek([(&partition, resume.start())])?;
         self.consumer.resume(&list([&partition]))?;
