@@ -234,7 +234,7 @@ impl Metrics {
             file_bytes: d.histograms("file_bytes", "Size of the Parquet files made visible", SIZE_BUCKETS),
             commit_seconds: d.histogram(
                 "commit_seconds",
-                "Time from a commit of offsets to Kafka's answer, as the poll thread gets to see it",
+                "Time from a commit of offsets to Kafka's answer, as the poll thread gets to see it; those at a stop and in a rebalance too",
                 STEP_BUCKETS,
             ),
             commit_errors: d.counter("commit_errors_total", "Commits of offsets that failed; they are made again"),

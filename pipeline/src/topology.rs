@@ -78,6 +78,9 @@ impl TopologyError {
 /// Runs the pipeline until `stop`, or, with `until_end`, until the offsets are consumed that the topics end at now.
 pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: CancellationToken) -> Result<(), TopologyError> {
     let board = Board::default();
+    if config.metrics.source_label {
+        metrics.sources_apart.tell_apart(config.metrics.source_limit);
+    }
     let listener = http::bind(config.http.listen).await?;
 
     // Where rows go.

@@ -1,5 +1,7 @@
 //! The protocol on real stores: rows come out once, whoever writes and whatever is answered.
 
+mod counted;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};

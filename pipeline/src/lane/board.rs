@@ -59,6 +59,8 @@ pub struct Sources {
 pub struct SourceSeen {
     /// Which one.
     pub source: SourceId,
+    /// Where its frames come; a source whose frames spread over partitions is seen in each.
+    pub partition: Partition,
     /// Whether it is heard of.
     pub active: bool,
     /// How far it is in event time.
@@ -263,17 +265,18 @@ impl Board {
         .collect()
     }
 
-    /// The sources of all partitions that are held here: how many there are, and the first 1,000 with their partitions.
+    /// The sources of all partitions that are held here.
     #[must_use]
-    pub fn sources(&self) -> (Sources, Vec<Partition>) {
+    pub fn sources(&self) -> Sources {
         let state = self.state();
-        let all = state.sources.iter().flat_map(|(partition, sources)| sources.list.iter().map(move |seen| (seen, partition)));
-        let mut first: Vec<_> = all.collect();
-        first.sort_by(|a, b| (&a.0.source, a.1).cmp(&(&b.0.source, b.1)));
-        first.truncate(MOST_SOURCES);
-        let (list, partitions) = first.into_iter().map(|(seen, partition)| (seen.clone(), partition.clone())).unzip();
-        let count = |of: fn(&Sources) -> usize| state.sources.values().map(of).sum();
-        (Sources { active: count(|sources| sources.active), silent: count(|sources| sources.silent), list }, partitions)
+        let of_all = state.sources.values();
+        let mut first: Vec<_> = of_all.clone().flat_map(|sources| &sources.list).collect();
+        first.sort_by_key(|seen| (&seen.source, &seen.partition));
+        Sources {
+            active: of_all.clone().map(|sources| sources.active).sum(),
+            silent: of_all.map(|sources| sources.silent).sum(),
+            list: first.into_iter().take(MOST_SOURCES).cloned().collect(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -90,8 +90,12 @@ impl Lane {
         for known in self.collected.sources(now.into_std()) {
             *(if known.is_active { &mut sources.active } else { &mut sources.silent }) += 1;
             if sources.list.len() < MOST_SOURCES {
-                let seen = SourceSeen { source: known.source.clone(), active: known.is_active, watermark: known.watermark };
-                sources.list.push(seen);
+                sources.list.push(SourceSeen {
+                    source: known.source.clone(),
+                    partition: self.partition.clone(),
+                    active: known.is_active,
+                    watermark: known.watermark,
+                });
             }
         }
         self.report.active.set(sources.active);

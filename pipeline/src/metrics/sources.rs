@@ -157,7 +157,7 @@ mod tests {
         count("b", 30);
         // After an hour without "a" there is room again, and a source starts from zero.
         count("c", 61);
-        assert_eq!(frames_of(&metrics), [r#"{source_id="b"} 1"#, r#"{source_id="c"} 1"#]);
+        assert_eq!(frames_of(&metrics), [r#"{source_id="b"} 2"#, r#"{source_id="c"} 1"#]);
         count("a", 62);
         assert_eq!(frames_of(&metrics).first().map(String::as_str), Some(r#"{source_id="_other"} 1"#));
     }
