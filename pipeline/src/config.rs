@@ -58,6 +58,7 @@ pub struct Config {
     /// What is different for one topic, by flat keys: `NAME.load.policy`, `NAME.envelope.format`.
     pub topics: Settings,
     pub http: Http,
+    pub metrics: Metrics,
     pub log: Log,
 }
 
@@ -319,6 +320,16 @@ pub enum Policy {
 pub struct Http {
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
+}
+
+/// What the metrics tell apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Whether there are metrics by source.
+    pub source_label: bool,
+    /// For so many sources at most; the rest is counted together.
+    pub source_limit: usize,
 }
 
 /// Logging, on stderr.

@@ -14,7 +14,7 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::lane::Board;
+use crate::lane::{Board, SourceSeen};
 use crate::metrics::Metrics;
 
 /// What the answers are made from.
@@ -82,18 +82,43 @@ async fn ready(State(sight): State<Sight>) -> (StatusCode, String) {
 }
 
 async fn status(State(sight): State<Sight>) -> Json<Value> {
-    let progress = sight.board.progress();
-    let partitions: Vec<_> = progress
+    let overview = sight.board.overview();
+    let partitions: Vec<_> = overview
         .iter()
-        .map(|(partition, progress)| {
+        .map(|(partition, overview)| {
             json!({
                 "topic": &*partition.topic,
                 "partition": partition.number,
-                "journal_end": progress.journal_end.map(|end| end.0),
-                "collected_end": progress.collected_end.0,
+                "state": overview.standing.as_str(),
+                "lag_records": overview.lag.records,
+                "lag_seconds": overview.lag.seconds,
+                "watermark_delay_s": overview.lag.watermark_delay_s,
+                "journal_end": overview.journal_end.map(|end| end.0),
+                "collected_end": overview.collected_end.map(|end| end.0),
             })
         })
         .collect();
     let obstacles = obstacles(&sight.metrics);
-    Json(json!({ "ready": obstacles.is_empty(), "obstacles": obstacles, "decided": sight.decided, "partitions": partitions }))
+    let sources = sources(&sight.board);
+    Json(json!({
+        "ready": obstacles.is_empty(), "obstacles": obstacles, "decided": sight.decided, "partitions": partitions, "sources": sources,
+    }))
+}
+
+/// Which sources there are, as their lanes have last seen them.
+fn sources(board: &Board) -> Value {
+    let sources = board.sources();
+    let seen = |seen: &SourceSeen| {
+        json!({
+            "source_id": seen.source.as_str(),
+            "topic": &*seen.partition.topic,
+            "partition": seen.partition.number,
+            "active": seen.active,
+            "watermark_us": seen.watermark.0,
+        })
+    };
+    let list: Vec<_> = sources.list.iter().map(seen).collect();
+    json!({
+        "active": sources.active, "silent": sources.silent, "truncated": list.len() < sources.active + sources.silent, "list": list,
+    })
 }

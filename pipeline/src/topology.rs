@@ -36,7 +36,7 @@ use crate::kafka::consumer::{Intake, PollError, Poller, most_frames};
 use crate::kafka::outbox::KafkaOutbox;
 use crate::kafka::{Ends, ends};
 use crate::lane::{Board, Lanes, Outbox, Rolling, Takeovers};
-use crate::metrics::Metrics;
+use crate::metrics::{BudgetName, Metrics};
 use crate::models::{Folders, ModelsError};
 use crate::store::{ProbeError, Store, StoreError, probe_create_only};
 use crate::workers::{self, Blueprint, Job, Outputs, Parts};
@@ -78,10 +78,13 @@ impl TopologyError {
 /// Runs the pipeline until `stop`, or, with `until_end`, until the offsets are consumed that the topics end at now.
 pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: CancellationToken) -> Result<(), TopologyError> {
     let board = Board::default();
+    if config.metrics.source_label {
+        metrics.sources_apart.tell_apart(config.metrics.source_limit);
+    }
     let listener = http::bind(config.http.listen).await?;
 
     // Where rows go.
-    let store = Store::open(&config.store)?;
+    let store = Store::open(&config.store)?.observed(&metrics);
     probe_create_only(&store).await?;
     metrics.store_up.set(1);
 
@@ -101,8 +104,8 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
     let Some((cluster, until)) = ask_kafka(config, &client, until_end, &stop)? else { return Ok(()) };
 
     // Memory: frames in flight beside librdkafka's own queue, and rows that are not yet appended.
-    let in_flight = budget("in_flight", config.workers.in_flight.bytes().saturating_sub(QUEUE_KIB * 1024), &metrics);
-    let pending_rows = budget("pending_rows", config.workers.pending_rows.bytes(), &metrics);
+    let in_flight = budget(BudgetName::InFlight, config.workers.in_flight.bytes().saturating_sub(QUEUE_KIB * 1024), &metrics);
+    let pending_rows = budget(BudgetName::PendingRows, config.workers.pending_rows.bytes(), &metrics);
     let (to_workers, jobs) = crossbeam_channel::bounded(most_frames(in_flight.limit()));
 
     // Workers: decode and detect, then on to the frame's lane.
@@ -196,10 +199,10 @@ fn spawn_workers(parts: Vec<Parts>, blueprint: &Blueprint, jobs: &Receiver<Job>)
     parts.into_iter().zip(0..).map(|(parts, id)| workers::spawn(id, parts, blueprint.clone(), jobs.clone())).collect()
 }
 
-fn budget(name: &str, bytes: u64, metrics: &Metrics) -> Budget {
-    metrics.budget_limit_bytes.with_label_values(&[name]).set(bytes as i64);
-    let gauge = |family: &prometheus::IntGaugeVec| family.with_label_values(&[name]);
-    Budget::new(usize::try_from(bytes).unwrap_or(usize::MAX), gauge(&metrics.budget_bytes), gauge(&metrics.budget_peak_bytes))
+fn budget(name: BudgetName, bytes: u64, metrics: &Metrics) -> Budget {
+    metrics.budget_limit_bytes.of(name).set(bytes as i64);
+    let (in_use, peak) = (metrics.budget_bytes.of(name).clone(), metrics.budget_peak_bytes.of(name).clone());
+    Budget::new(usize::try_from(bytes).unwrap_or(usize::MAX), in_use, peak)
 }
 
 /// Who writes the journal: a consumer group of a Kafka cluster, and for people the host, the process and the run.

@@ -8,7 +8,7 @@ use facestream_schemas::envelope::{Format, TimeUnit};
 
 use super::{
     ByteSize, Config, Count, DeadLetters, Detector, Envelope, EventFormat, Events, Fetch, GroupProtocol, Http, Journal, Kafka,
-    Late, Load, Log, LogFormat, OnGap, Parquet, Policy, Run, Settings, Start, Store, What, Windows, Workers,
+    Late, Load, Log, LogFormat, Metrics, OnGap, Parquet, Policy, Run, Settings, Start, Store, What, Windows, Workers,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -68,6 +68,7 @@ impl Default for Config {
             load: Load { policy: Policy::KeepAll, fps: 0.0, max_age: Duration::from_secs(10) },
             topics: Settings::default(),
             http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)) },
+            metrics: Metrics { source_label: false, source_limit: 1_000 },
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
         }
     }

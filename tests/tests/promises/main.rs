@@ -16,6 +16,7 @@ mod kafka_bad_days;
 mod kafka_gaps;
 mod lifecycle;
 mod load;
+mod metrics;
 mod outputs;
 mod poison;
 mod pressure;
