@@ -7,6 +7,7 @@ pub mod config;
 pub mod demo;
 pub mod dlq;
 pub mod journal;
+pub mod metrics;
 pub mod produce;
 pub mod run;
 

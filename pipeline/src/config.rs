@@ -59,6 +59,7 @@ pub struct Config {
     pub topics: Settings,
     pub http: Http,
     pub live: Live,
+    pub metrics: Metrics,
     pub log: Log,
 }
 
@@ -332,6 +333,16 @@ pub struct Live {
     pub enabled: bool,
     /// Whether faces are hidden on its pictures.
     pub blur: bool,
+}
+
+/// What the metrics tell apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Whether there are metrics by source.
+    pub source_label: bool,
+    /// For so many sources at most; the rest is counted together.
+    pub source_limit: usize,
 }
 
 /// Logging, on stderr.

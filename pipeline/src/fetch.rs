@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::budget::{Budget, Permit};
 use crate::config::{self, Allowed, At, Place, Target};
-use crate::metrics::Metrics;
+use crate::metrics::{Busy, Metrics, Queue, Stage};
 use crate::store::StoreError;
 use body::Opened;
 use bucket::Buckets;
@@ -113,7 +113,7 @@ struct Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.fetcher.0.metrics.fetching.dec();
+        self.fetcher.0.metrics.queue_depth.of(Queue::Fetch).dec();
         self.fetcher.schedule().end(&self.partition);
         self.fetcher.start();
     }
@@ -172,7 +172,7 @@ impl Fetcher {
         is_wanted: impl Fn() -> bool + Send + 'static,
         done: impl FnOnce(Fetched) + Send + 'static,
     ) {
-        self.0.metrics.fetching.inc();
+        self.0.metrics.queue_depth.of(Queue::Fetch).inc();
         let waiting = Waiting { reference, is_wanted: Box::new(is_wanted), done: Box::new(done) };
         self.schedule().push(partition, waiting);
         self.start();
@@ -216,7 +216,8 @@ impl Inner {
         let (started, mut waited) = (Instant::now(), Duration::ZERO);
         let outcome = self.outcome(reference, is_wanted, &mut waited).await?;
         let took = started.elapsed().saturating_sub(waited);
-        self.metrics.stage_seconds.with_label_values(&["fetch"]).observe(took.as_secs_f64());
+        self.metrics.stage_seconds.of(Stage::Fetch).observe(took.as_secs_f64());
+        self.metrics.busy_seconds.of(Busy::Fetch).inc_by(took.as_secs_f64());
         let label = match &outcome {
             Ok((bytes, _)) => {
                 self.metrics.fetched_bytes.inc_by(bytes.len() as u64);

@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 use crate::clock::now;
 use crate::failpoint;
+use crate::metrics::{Append, Busy, Roll, SealReason};
 use log::{Log, Outcome};
 use mutation::Mutation;
 use publish::Publisher;
@@ -199,7 +200,7 @@ impl Opened {
                 next.barren_takeovers += 1;
                 next.suspect = next.suspect.map(taken_over);
                 if head.is_seal() && !mutation::is(Mutation::NoFinish) {
-                    publisher.publish(&log, &partition, &head).await?.ok_or(JournalError::Fenced)?;
+                    publisher.publish(&log, &partition, &head, Roll::Recovery).await?.ok_or(JournalError::Fenced)?;
                     next.unsealed = Unsealed::starting(next.seq, next.end_offset);
                 }
                 next
@@ -207,7 +208,7 @@ impl Opened {
         };
         failpoint::hit("mid-recovery");
         header.topic_id = header.topic_id.or(topic_id);
-        let head = create(&log, header, &Rows::default()).await?;
+        let head = create(&log, header, &Rows::default(), Append::Takeover).await?;
         Ok(Journal { log, partition, writer, head, won: Instant::now() })
     }
 }
@@ -304,11 +305,14 @@ impl Journal {
         header
     }
 
-    /// Makes the head's files visible, then appends the empty record that says so.
-    pub async fn publish(&mut self, publisher: &Publisher) -> Result<(), JournalError> {
+    /// Makes the head's files visible, then appends the empty record that says so. `why` is what made the seal due.
+    pub async fn publish(&mut self, publisher: &Publisher, why: SealReason) -> Result<(), JournalError> {
+        let metrics = self.log.metrics();
+        metrics.seals.of(why).inc();
+        metrics.seal_bytes.observe(self.head.unsealed.bytes as f64);
         let skip = mutation::is(Mutation::AppendBeforePublished) && self.head.seq.0.is_multiple_of(3);
         if !skip && !mutation::is(Mutation::PublishFirst) {
-            publisher.publish(&self.log, &self.partition, &self.head).await?.ok_or(JournalError::Fenced)?;
+            publisher.publish(&self.log, &self.partition, &self.head, Roll::By(why)).await?.ok_or(JournalError::Fenced)?;
         }
         if mutation::is(Mutation::CollectBeforeEmptyRecord) {
             self.collect(self.head.seq, Duration::ZERO).await;
@@ -326,7 +330,7 @@ impl Journal {
             let rest =
                 Batch { rows: Rows::default(), end_offset, window_state, low_watermark: None, seal: true, note: Note::Same };
             self.append(rest).await?;
-            self.publish(publisher).await?;
+            self.publish(publisher, SealReason::Gap).await?;
         }
         let mut header = self.next_header();
         header.unsealed = Unsealed::starting(header.seq, jump.to);
@@ -357,7 +361,12 @@ impl Journal {
     }
 
     async fn create(&mut self, header: Header, rows: &Rows) -> Result<(), JournalError> {
-        self.head = create(&self.log, header, rows).await?;
+        let kind = match () {
+            () if header.is_seal() => Append::Seal,
+            () if rows.is_empty() => Append::Empty,
+            () => Append::Rows,
+        };
+        self.head = create(&self.log, header, rows, kind).await?;
         self.won = Instant::now();
         Ok(())
     }
@@ -414,14 +423,17 @@ fn data_files(partition: &Partition, header: &Header) -> Vec<DataFile> {
 
 /// Creates the record; the header of the new head. Its `unsealed.bytes` only then include the record's own size: a seal by
 /// size is due one record later.
-async fn create(log: &Log, mut header: Header, rows: &Rows) -> Result<Header, JournalError> {
+async fn create(log: &Log, mut header: Header, rows: &Rows, kind: Append) -> Result<Header, JournalError> {
     let started = Instant::now();
     let record = Record::new(header.clone(), rows)?;
-    match log.append(&record).await? {
+    let outcome = log.append(&record).await?;
+    let (metrics, took) = (log.metrics(), started.elapsed().as_secs_f64());
+    metrics.busy_seconds.of(Busy::Append).inc_by(took);
+    match outcome {
         Outcome::Fenced => Err(JournalError::Fenced),
         Outcome::Won => {
-            log.metrics().append_seconds.observe(started.elapsed().as_secs_f64());
-            log.metrics().append_bytes.inc_by(record.bytes.len() as u64);
+            metrics.append_seconds.of(kind).observe(took);
+            metrics.append_bytes.of(kind).observe(record.bytes.len() as f64);
             header.unsealed.bytes += record.bytes.len() as u64;
             Ok(header)
         }

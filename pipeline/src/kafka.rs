@@ -8,6 +8,8 @@
 mod assignment;
 mod brokers;
 pub mod client;
+#[allow(unsafe_code, reason = "rust-rdkafka tells nobody how an asynchronous commit ended")]
+mod commit;
 pub mod consumer;
 #[allow(unsafe_code, reason = "rust-rdkafka panics at names that are not UTF-8")]
 pub(crate) mod headers;

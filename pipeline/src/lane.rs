@@ -11,6 +11,7 @@ mod due;
 mod handle;
 mod outbox;
 mod recent;
+mod report;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -32,7 +33,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 pub use crate::journal::record::{Jump, Why};
 pub use crate::journal::{Caution, JournalError, Opened};
-pub use board::{Board, Ended, Progress};
+pub use board::{Board, Ended, Lag, Overview, Progress, SourceSeen, Sources, Standing};
 pub use due::Rolling;
 pub use handle::{LaneHandle, Leave, Position, Ticket};
 pub use outbox::{Outbox, Outgoing, Output};
@@ -40,17 +41,17 @@ pub use recent::Recent;
 
 use crate::budget::Budget;
 
-use crate::clock::now;
 use crate::journal::log::Log;
 use crate::journal::mutation::{self, Mutation};
 use crate::journal::publish::Publisher;
 use crate::journal::{Journal, Note, Writer};
-use crate::metrics::Metrics;
+use crate::metrics::{Blocked, Metrics, SealReason};
 use crate::store::Store;
 use collect::Collected;
-use due::{Action, SealReason, Situation, due};
+use due::{Action, Situation, due};
 use handle::{Finished, Order};
 use outbox::Sends;
+use report::{Appended, Report};
 
 /// Rows on their way to one lane.
 const INBOX: usize = 1_024;
@@ -111,11 +112,12 @@ impl Lanes {
         let (rows, inbox) = mpsc::channel(INBOX);
         let (orders, control) = mpsc::channel(16);
         let id = self.board.enlist(&partition, start);
-        self.metrics.hold(&partition);
+        let series = self.metrics.hold(&partition);
         let lane = Lane {
             shared: self.clone(),
             id,
             partition: partition.clone(),
+            report: Report::new(&self.metrics, series.clone(), now),
             collected: Collected::new(windows, self.windows_as, start, until, self.pending_rows.clone()),
             sends: Sends::default(),
             last_append: now,
@@ -127,7 +129,7 @@ impl Lanes {
         };
         let take_over = self.clone().take_over(opened, resume).boxed();
         let task = self.runtime.spawn(lane.run(take_over));
-        LaneHandle { id, rows, orders, task }
+        LaneHandle { id, series, rows, orders, task }
     }
 
     /// What a lane does before anything else; 32 at a time, so that a start with hundreds of partitions is no storm on the store.
@@ -185,6 +187,7 @@ struct Lane {
     shared: Lanes,
     id: u64,
     partition: Partition,
+    report: Report,
     collected: Collected,
     /// What was sent since the last append began and is not yet acknowledged.
     sends: Sends,
@@ -246,14 +249,16 @@ impl Lane {
                 self.count_windows(closed);
                 self.send();
                 self.report_lag(position);
+                self.report_sources();
             }
         }
     }
 
     fn collect(&mut self, finished: Finished) {
+        self.report.waiting.add(1);
         let added = self.collected.insert(finished.number, finished.row, finished.outgoing, Instant::now().into_std());
         self.send();
-        self.shared.metrics.late_frames.inc_by(added.late);
+        self.count_late(&added);
         self.count_windows(added.closed);
         self.shared.board.collected(self.id, &self.partition, self.collected.end());
     }
@@ -263,29 +268,6 @@ impl Lane {
         let outgoing = self.collected.take_outgoing();
         if let Some(outbox) = &self.shared.outbox {
             self.sends.extend(outgoing, outbox.as_ref());
-        }
-    }
-
-    fn count_windows(&self, closed: collect::Closed) {
-        let windows = &self.shared.metrics.windows;
-        windows.with_label_values(&["watermark"]).inc_by(closed.by_watermark);
-        windows.with_label_values(&["idle"]).inc_by(closed.idle);
-        self.shared.metrics.revised_windows.inc_by(closed.revised);
-    }
-
-    fn report_lag(&self, position: Position) {
-        let number = self.partition.number.to_string();
-        let labels = &[&*self.partition.topic, &number];
-        let metrics = &self.shared.metrics;
-        if let Some(high) = position.high {
-            let behind = (high.0 - self.collected.end().0).max(0);
-            metrics.lag_records.with_label_values(labels).set(behind);
-            let age = self.collected.newest_record().filter(|_| behind > 0).map(|newest| now().millis_since(newest) / 1e3);
-            metrics.lag_seconds.with_label_values(labels).set(age.unwrap_or_default().max(0.0));
-        }
-        if let Some(watermark) = self.collected.low_watermark() {
-            let delay = now().millis_since(watermark) / 1e3;
-            metrics.watermark_delay_seconds.with_label_values(labels).set(delay);
         }
     }
 
@@ -331,30 +313,26 @@ impl Lane {
         let sends = std::mem::take(&mut self.sends);
         self.last_append = Instant::now();
         let (shared, id, partition) = (self.shared.clone(), self.id, self.partition.clone());
+        let appended = Appended::of(&batch.rows.frames, &mut self.report);
         async move {
-            let captured: Vec<_> = batch.rows.frames.iter().map(|row| row.meta.capture_ts).collect();
-            let metrics = &shared.metrics;
+            let acknowledged = async {
+                let started = Instant::now();
+                sends.acknowledged().await;
+                shared.metrics.blocked_seconds.of(Blocked::Append).inc_by(started.elapsed().as_secs_f64());
+            };
             if mutation::is(Mutation::DeadLetterAfterAppend) {
                 journal.append(batch).await?;
-                sends.acknowledged().await;
+                acknowledged.await;
             } else {
-                sends.acknowledged().await;
+                acknowledged.await;
                 journal.append(batch).await?;
             }
             drop(permit);
-            shared.board.appended(id, &partition, journal.head().end_offset, !captured.is_empty());
-            let now = now();
-            let appended = metrics.e2e_seconds.with_label_values(&["appended"]);
-            for captured in &captured {
-                appended.observe((now.millis_since(*captured) / 1e3).max(0.0));
-            }
-            if !captured.is_empty() {
-                metrics.last_append.set(now.0 as f64 / 1e6);
-            }
+            shared.board.appended(id, &partition, journal.head().end_offset, !appended.is_empty());
+            appended.count(&shared.metrics);
             if let Some(reason) = action.seal {
-                metrics.seals.with_label_values(&[reason.as_str()]).inc();
                 let seal = journal.head().seq;
-                journal.publish(&shared.publisher).await?;
+                journal.publish(&shared.publisher, reason).await?;
                 shared.runtime.spawn(journal.collect(seal, shared.retention));
             }
             Ok(journal)

@@ -1,18 +1,38 @@
 //! Every metric that facestream exports, declared once.
 //!
-//! In: observations from everywhere. Out: the Prometheus text format. Invariant: each metric and each known label set is there
-//! from the start, at zero; the registry is explicit and passed down, never global.
+//! In: observations from everywhere. Out: the Prometheus text format, and the reference table (`facestream metrics`). Invariant:
+//! each metric and each known label set is there from the start, at zero, except those of partitions and sources, which come and go;
+//! the registry is explicit and passed down, never global. Label sets are resolved here, once: whoever observes finds its metric by
+//! an array access.
+
+mod declare;
+mod instants;
+mod labels;
+mod partitions;
+mod share;
+mod sources;
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Instant;
 
 use facestream_schemas::tables::Table;
 use facestream_schemas::{ClosedBy, Partition, Reason};
 use prometheus::core::Collector;
-use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+pub use declare::{By, Counters, Described, Gauges, Histograms, Label, Seconds};
+pub use instants::Instants;
+pub use labels::{
+    Activity, Append, Blocked, BudgetName, Busy, Labels, Late, Operation, OutputTopic, Pause, Queue, Rebalance, Roll, SealReason,
+    Since, Stage, Status, Until,
 };
+pub use partitions::{PartitionSeries, Partitions};
+pub use share::Share;
+pub use sources::SourceSeries;
+
+use declare::Declare;
 
 /// Shared by everything that has something to report.
 #[derive(Clone, Debug)]
@@ -30,77 +50,79 @@ impl Deref for Metrics {
 #[allow(missing_docs, reason = "the help text beside the name says it once")]
 pub struct Declared {
     registry: Registry,
+    described: Vec<Described>,
     pub build_info: IntGaugeVec,
+    pub ready: IntGauge,
+    pub store_up: IntGauge,
     pub records: IntCounter,
     pub record_bytes: IntCounter,
-    pub frames: IntCounterVec,
+    pub frames: Counters<Status>,
+    pub frame_bytes: Counters<Status>,
     pub faces: IntCounter,
-    pub stage_seconds: HistogramVec,
-    pub e2e_seconds: HistogramVec,
-    pub queued_frames: IntGauge,
+    pub clamped_frames: IntCounter,
+    pub stage_seconds: Histograms<Stage>,
+    pub busy_seconds: Seconds<Busy>,
+    pub blocked_seconds: Seconds<Blocked>,
+    pub backpressure_seconds: Seconds<BudgetName>,
+    pub queue_depth: Gauges<Queue>,
+    pub e2e_seconds: Histograms<(Since, Until)>,
+    /// `lag_records`, `lag_seconds`, `watermark_delay_seconds` and `committed_offset`.
+    pub of_partitions: Arc<Partitions>,
+    pub late_frames: Counters<Late>,
+    pub revised_windows: IntCounter,
+    pub windows: Counters<ClosedBy>,
+    pub sources: Gauges<Activity>,
+    pub partitions: IntGauge,
+    pub partitions_stopped: IntGauge,
+    pub partitions_paused: Gauges<Pause>,
+    pub rebalances: Counters<Rebalance>,
+    pub fenced: IntCounter,
+    pub lost_records: IntCounter,
+    pub append_seconds: Histograms<Append>,
+    pub append_bytes: Histograms<Append>,
+    pub last_append: Gauge,
+    pub seals: Counters<SealReason>,
+    pub seal_bytes: Histogram,
+    pub publish_seconds: Histogram,
+    pub files: Counters<(Table, Roll)>,
+    pub rows: Counters<(Table, Roll)>,
+    pub file_bytes: Histograms<Table>,
+    pub commit_seconds: Histogram,
+    pub commit_errors: IntCounter,
+    pub collected_records: IntCounter,
+    pub store_seconds: Histograms<Operation>,
+    pub store_retries: Counters<Operation>,
+    pub store_errors: Counters<Operation>,
     pub workers: IntGauge,
     pub busy_workers: IntGauge,
     pub worker_panics: IntCounter,
-    pub budget_bytes: IntGaugeVec,
-    pub budget_peak_bytes: IntGaugeVec,
-    pub budget_limit_bytes: IntGaugeVec,
-    pub backpressure_seconds: prometheus::CounterVec,
-    pub late_frames: IntCounter,
-    pub clamped_frames: IntCounter,
-    pub revised_windows: IntCounter,
+    pub budget_bytes: Gauges<BudgetName>,
+    pub budget_peak_bytes: Gauges<BudgetName>,
+    pub budget_limit_bytes: Gauges<BudgetName>,
     pub fetches: IntCounterVec,
     pub fetched_bytes: IntCounter,
-    pub fetching: IntGauge,
-    pub events: IntCounterVec,
+    pub events: Counters<OutputTopic>,
+    pub produce_errors: Counters<OutputTopic>,
+    pub produce_seconds: Histogram,
     pub dead_letters: IntCounterVec,
-    pub produce_errors: IntCounterVec,
-    pub windows: IntCounterVec,
-    pub partitions: IntGauge,
-    pub partitions_stopped: IntGauge,
-    pub partitions_paused: IntGauge,
-    pub rebalances: IntCounterVec,
-    pub lag_records: IntGaugeVec,
-    pub lag_seconds: GaugeVec,
-    pub watermark_delay_seconds: GaugeVec,
-    pub committed_offset: IntGaugeVec,
-    pub fenced: IntCounter,
-    pub lost_records: IntCounter,
-    pub collected_records: IntCounter,
-    pub append_seconds: Histogram,
-    pub append_bytes: IntCounter,
-    pub publish_seconds: Histogram,
-    pub seals: IntCounterVec,
-    pub files: IntCounterVec,
-    pub rows: IntCounterVec,
-    pub store_errors: IntCounterVec,
-    pub store_up: IntGauge,
-    pub ready: IntGauge,
-    pub last_append: Gauge,
     pub live_viewers: IntGauge,
     pub live_images: IntCounter,
+    /// `source_frames_total`, `source_faces_total` and `source_last_frame_timestamp_seconds`.
+    pub sources_apart: SourceSeries,
 }
 
-/// Budgets that bound memory.
-pub const BUDGETS: [&str; 2] = ["in_flight", "pending_rows"];
-/// What a frame goes through in a worker, and the wait before it; "live" is a picture for the live page.
-pub const STAGES: [&str; 5] = ["queue", "fetch", "decode", "detect", "live"];
 /// What a fetch of a picture came to; `retry` is an attempt that was followed by another.
-pub const FETCHES: [&str; 7] = ["ok", "retry", "fetch_error", "fetch_refused", "expired", "too_large", "internal_error"];
-/// Topics that the pipeline produces to, by what they are for.
-pub const OUTPUTS: [&str; 3] = ["events", "windows", "dead_letters"];
-/// Why data files were rolled.
-pub const SEAL_REASONS: [&str; 5] = ["size", "age", "hour", "folders", "shutdown"];
-/// Operations on the store that are counted when they fail.
-pub const STORE_OPERATIONS: [&str; 4] = ["list", "get", "append", "publish"];
-/// What a rebalance can do to a partition.
-pub const REBALANCES: [&str; 3] = ["assigned", "revoked", "lost"];
-/// How far a frame has come when its latency is taken.
-pub const E2E_UNTIL: [&str; 2] = ["detected", "appended"];
+const FETCHES: [&str; 7] = ["ok", "retry", "fetch_error", "fetch_refused", "expired", "too_large", "internal_error"];
 
-/// 1 ms to 20 s.
-const STAGE_BUCKETS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0];
+/// 1 ms to 1 min: what one step takes.
+const STEP_BUCKETS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0, 60.0];
 /// 10 ms to 1 h: latencies of a pipeline that keeps up, and of one that does not.
 const LATENCY_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
+const KIB: f64 = 1024.0;
+const MIB: f64 = KIB * KIB;
+/// 1 KiB to 1 GiB, each four times the one before.
+const SIZE_BUCKETS: &[f64] =
+    &[KIB, 4.0 * KIB, 16.0 * KIB, 64.0 * KIB, 256.0 * KIB, MIB, 4.0 * MIB, 16.0 * MIB, 64.0 * MIB, 256.0 * MIB, 1024.0 * MIB];
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -111,156 +133,196 @@ impl Default for Metrics {
 impl Metrics {
     /// All metrics on a registry of their own, at zero.
     #[must_use]
-    #[allow(clippy::too_many_lines, reason = "one line a metric, in one place")]
+    #[allow(clippy::too_many_lines, reason = "each metric once, in one place")]
     #[allow(clippy::missing_panics_doc, reason = "names and labels are constants, and a test builds them")]
     pub fn new() -> Self {
-        let registry = Registry::new_custom(Some("facestream".to_owned()), None).expect("the prefix is valid");
-        let r = &registry;
-        let partition = &["topic", "partition"];
+        let registry = Registry::new_custom(Some(declare::PREFIX.to_owned()), None).expect("the prefix is valid");
+        let mut d = Declare::on(&registry);
         let declared = Declared {
-            build_info: gauges(r, "build_info", "Always 1; what is running", &["version", "detector", "model_sha256"]),
-            records: counter(r, "records_total", "Kafka records consumed"),
-            record_bytes: counter(r, "record_bytes_total", "Bytes of the values of Kafka records consumed"),
-            frames: counters(r, "frames_total", "Frames finished, by the status of their row", "status", statuses()),
-            faces: counter(r, "faces_total", "Faces detected"),
-            stage_seconds: histograms(r, "stage_seconds", "Time of a frame in a stage", STAGE_BUCKETS, "stage", STAGES),
-            e2e_seconds: histograms(r, "e2e_seconds", "Time from event time", LATENCY_BUCKETS, "until", E2E_UNTIL),
-            queued_frames: gauge(r, "queued_frames", "Frames that wait for a worker"),
-            workers: gauge(r, "workers", "Worker threads"),
-            busy_workers: gauge(r, "busy_workers", "Worker threads that have a frame in hand"),
-            worker_panics: counter(r, "worker_panics_total", "Frames that made a worker panic"),
-            budget_bytes: budget(r, "budget_bytes", "Memory in use of a budget, librdkafka's queue not included"),
-            budget_peak_bytes: budget(r, "budget_peak_bytes", "Most memory that was in use of a budget"),
-            budget_limit_bytes: budget(r, "budget_limit_bytes", "Size of a budget, librdkafka's queue not included"),
-            backpressure_seconds: {
-                let opts = Opts::new("backpressure_seconds_total", "Time that the poll thread waited for room in a budget");
-                let family = registered(r, prometheus::CounterVec::new(opts, &["budget"]));
-                for budget in BUDGETS {
-                    family.with_label_values(&[budget]);
-                }
+            build_info: {
+                let (name, help) = ("build_info", "Always 1; what is running");
+                let labels = ["version", "detector", "model_sha256"];
+                let family = d.open(name, "gauge", help, &labels, IntGaugeVec::new(Opts::new(name, help), &labels));
+                d.unit("1");
                 family
             },
-            late_frames: counter(r, "late_frames_total", "Frames too late for their window; they keep their row"),
-            clamped_frames: counter(
-                r,
+            ready: d.flag("ready", "1 once the consumer group was joined"),
+            store_up: d.flag("store_up", "1 if the last operation on the journal succeeded"),
+
+            records: d.counter("records_total", "Kafka records consumed"),
+            record_bytes: d.counter("record_bytes_total", "Bytes of the values of Kafka records consumed"),
+            frames: d.counters("frames_total", "Frames finished, by the status of their row"),
+            frame_bytes: d.counters("frame_bytes_total", "Bytes of the values of the messages of frames finished"),
+            faces: d.counter("faces_total", "Faces detected"),
+            clamped_frames: d.counter(
                 "clamped_frames_total",
                 "Frames whose capture time lay too far ahead (windows.max_skew) and was not believed",
             ),
-            revised_windows: counter(r, "revised_windows_total", "Windows emitted again because of late frames"),
-            fetches: counters(r, "fetches_total", "Pictures fetched from their URI, by outcome", "outcome", FETCHES),
-            fetched_bytes: counter(r, "fetched_bytes_total", "Bytes of pictures fetched from their URI"),
-            fetching: gauge(r, "fetching", "Pictures that are being fetched or wait for it"),
-            events: counters(r, "events_total", "Messages acknowledged by an output topic", "topic", OUTPUTS),
-            dead_letters: counters(r, "dead_letters_total", "Dead letters acknowledged, by reason", "reason", failures()),
-            produce_errors: counters(
-                r,
-                "produce_errors_total",
-                "Messages that an output topic did not take, and that were sent again",
-                "topic",
-                OUTPUTS,
+
+            stage_seconds: d.histograms(
+                "stage_seconds",
+                "Time of a frame in a stage: queue is the wait for a worker, live an image drawn for the live page",
+                STEP_BUCKETS,
             ),
-            windows: counters(r, "windows_total", "Windows closed", "closed_by", closers()),
-            partitions: gauge(r, "partitions_assigned", "Partitions that Kafka has assigned to this process"),
-            partitions_stopped: gauge(
-                r,
-                "partitions_stopped",
-                "Partitions stopped by an error that needs a person; the log says which",
+            busy_seconds: d.seconds(
+                "busy_seconds_total",
+                "Time spent at work, summed over threads and tasks: poll without waits for messages and for room, fetch of pictures, \
+                 work is decode, detect and row, append to the journal, publish of Parquet files",
             ),
-            partitions_paused: gauge(r, "partitions_paused", "Partitions paused because a budget stays full"),
-            rebalances: counters(r, "rebalanced_partitions_total", "Partitions that changed hands", "what", REBALANCES),
-            lag_records: gauges(r, "lag_records", "Records that Kafka has beyond those with a row", partition),
-            lag_seconds: {
-                let opts =
-                    Opts::new("lag_seconds", "Age of the newest record with a row while there are others beyond it, else 0");
-                registered(r, GaugeVec::new(opts, partition))
-            },
-            watermark_delay_seconds: {
-                let opts =
-                    Opts::new("watermark_delay_seconds", "Time that the lowest watermark of active sources trails the clock");
-                registered(r, GaugeVec::new(opts, partition))
-            },
-            committed_offset: gauges(r, "committed_offset", "Offset committed to Kafka", partition),
-            fenced: counter(r, "fenced_total", "Partitions taken over by another process while held here"),
-            lost_records: counter(
-                r,
+            blocked_seconds: d.seconds(
+                "blocked_seconds_total",
+                "Time spent waiting for those who come after: poll for room in a budget, work for its lane to take the row, append \
+                 for the acknowledgements of output topics",
+            ),
+            backpressure_seconds: d.seconds("backpressure_seconds_total", "Time that the poll thread had no room in a budget"),
+            queue_depth: d.gauges(
+                "queue_depth",
+                "Frames that wait: fetch for their picture or are being fetched, work for a worker, append rows in lanes for their \
+                 append",
+            ),
+            e2e_seconds: d.histograms(
+                "e2e_seconds",
+                "Latency of a frame, from its event time or its Kafka record's time, until it was detected, its row was appended to \
+                 the journal, or visible in a Parquet file",
+                LATENCY_BUCKETS,
+            ),
+
+            of_partitions: Partitions::declared(&mut d, &registry),
+            late_frames: d.counters(
+                "late_frames_total",
+                "Frames that came after their window was closed; they keep their row. dropped: no window counts them, revised: their \
+                 window is emitted again",
+            ),
+            revised_windows: d.counter("revised_windows_total", "Windows emitted again because of late frames"),
+            windows: d.counters("windows_total", "Windows closed, by their source's watermark or because it was idle"),
+            sources: d.gauges(
+                "sources",
+                "Sources that the partitions held here know of, once in each; silent: no frame for windows.idle_timeout",
+            ),
+
+            partitions: d.gauge("partitions_assigned", "Partitions that Kafka has assigned to this process"),
+            partitions_stopped: d
+                .gauge("partitions_stopped", "Partitions stopped by an error that needs a person; the log says which"),
+            partitions_paused: d.gauges(
+                "partitions_paused",
+                "Partitions paused: memory because a budget stays full, fetch because too many of their pictures wait to be fetched, \
+                 journal because it has yet to be opened (again)",
+            ),
+            rebalances: d.counters("rebalanced_partitions_total", "Partitions that changed hands"),
+            fenced: d.counter("fenced_total", "Partitions taken over by another process while held here"),
+            lost_records: d.counter(
                 "lost_records_total",
                 "Offsets that Kafka no longer had when their turn came, skipped by kafka.on_gap; an upper bound of the records lost",
             ),
-            collected_records: counter(r, "collected_records_total", "Old journal records removed (journal.retention)"),
-            append_seconds: histogram(r, "append_seconds", "Time until an append to the journal was won", STAGE_BUCKETS),
-            append_bytes: counter(r, "append_bytes_total", "Bytes appended to the journal"),
-            publish_seconds: histogram(r, "publish_seconds", "Time to make the files of a seal visible", LATENCY_BUCKETS),
-            seals: counters(r, "seals_total", "Seals, by what made them due", "reason", SEAL_REASONS),
-            files: counters(r, "files_total", "Parquet files published", "table", tables()),
-            rows: counters(r, "rows_total", "Rows published", "table", tables()),
-            store_errors: counters(
-                r,
-                "store_errors_total",
-                "Store operations that failed and were tried again",
-                "operation",
-                STORE_OPERATIONS,
+
+            append_seconds: d.histograms("append_seconds", "Time until an append to the journal was won", STEP_BUCKETS),
+            append_bytes: d.histograms("append_bytes", "Size of the records appended to the journal", SIZE_BUCKETS),
+            last_append: d
+                .real("last_append_timestamp_seconds", "Unix time of the last append with rows; 0 before the first"),
+            seals: d.counters(
+                "seals_total",
+                "Seals, by what made them due: parquet.roll_bytes, parquet.roll_every, event time that crossed an hour, too many open \
+                 hour folders, a stop, a gap in Kafka's records",
             ),
-            store_up: gauge(r, "store_up", "1 if the last operation on the journal succeeded"),
-            ready: gauge(r, "ready", "1 once the consumer group was joined"),
-            last_append: {
-                let opts =
-                    Opts::new("last_append_timestamp_seconds", "Unix time of the last append with rows; 0 before the first");
-                registered(r, Gauge::with_opts(opts))
+            seal_bytes: d.histogram("seal_bytes", "Size of the journal records that a seal covers", SIZE_BUCKETS),
+            publish_seconds: d.histogram("publish_seconds", "Time to make the files of a seal visible", LATENCY_BUCKETS),
+            files: d.counters(
+                "files_total",
+                "Parquet files made visible, by the reason of their seal; recovery: the seal was found at a takeover",
+            ),
+            rows: d.counters("rows_total", "Rows made visible in Parquet files, by the same reasons"),
+            file_bytes: d.histograms("file_bytes", "Size of the Parquet files made visible", SIZE_BUCKETS),
+            commit_seconds: d.histogram(
+                "commit_seconds",
+                "Time from a commit of offsets to Kafka's answer, as the poll thread gets to see it; those at a stop and in a rebalance too",
+                STEP_BUCKETS,
+            ),
+            commit_errors: d.counter("commit_errors_total", "Commits of offsets that failed; they are made again"),
+            collected_records: d.counter("collected_records_total", "Old journal records removed (journal.retention)"),
+
+            store_seconds: d.histograms(
+                "store_seconds",
+                "Time of a request to the store, answered or not: list, get (head too), append of a journal record, publish (each \
+                 part and step of a file's upload), delete",
+                STEP_BUCKETS,
+            ),
+            store_retries: d.counters("store_retries_total", "Operations on the store that failed and are tried again"),
+            store_errors: d.counters(
+                "store_errors_total",
+                "Requests to the store that failed; that something is not there, or there already, is an answer",
+            ),
+
+            workers: d.gauge("workers", "Worker threads"),
+            busy_workers: d.gauge("busy_workers", "Worker threads that have a frame in hand"),
+            worker_panics: d.counter("worker_panics_total", "Frames that made a worker panic"),
+            budget_bytes: d.gauges("budget_bytes", "Memory in use of a budget, librdkafka's queue not included"),
+            budget_peak_bytes: d.gauges("budget_peak_bytes", "Most memory that was in use of a budget"),
+            budget_limit_bytes: d.gauges("budget_limit_bytes", "Size of a budget, librdkafka's queue not included"),
+
+            fetches: d.counters_of(
+                "fetches_total",
+                "Pictures fetched from their URI; retry is an attempt that was followed by another",
+                "outcome",
+                FETCHES,
+            ),
+            fetched_bytes: d.counter("fetched_bytes_total", "Bytes of pictures fetched from their URI"),
+            events: d.counters("events_total", "Messages acknowledged by an output topic"),
+            produce_errors: d.counters(
+                "produce_errors_total",
+                "Messages that an output topic did not take, and that were sent again",
+            ),
+            produce_seconds: d.histogram(
+                "produce_seconds",
+                "Time from sending a message to its acknowledgement by an output topic, further attempts included",
+                STEP_BUCKETS,
+            ),
+            dead_letters: d.counters_of("dead_letters_total", "Dead letters acknowledged", "reason", failures()),
+
+            live_viewers: d.gauge("live_viewers", "Live pages that are open"),
+            live_images: d.counter("live_images_total", "Annotated images made for the live page"),
+
+            sources_apart: SourceSeries::declared(&mut d),
+            described: {
+                d.foreign(&ProcessCollector::for_self());
+                std::mem::take(&mut d.described)
             },
-            live_viewers: gauge(r, "live_viewers", "Browsers that have the live page open"),
-            live_images: counter(r, "live_images_total", "Pictures made for the live page"),
             registry: registry.clone(),
         };
-        // `registry` prefixes what it holds; process metrics keep the names that everybody's dashboards use.
         Self(Arc::new(declared))
+    }
+
+    /// What there is, in the order of its declaration: the reference table.
+    #[must_use]
+    pub fn described(&self) -> &[Described] {
+        &self.described
     }
 
     /// Lag of all partitions held here, in records.
     #[must_use]
     pub fn total_lag(&self) -> i64 {
-        let series = self.lag_records.collect();
-        series
-            .iter()
-            .flat_map(prometheus::proto::MetricFamily::get_metric)
-            .map(|metric| metric.get_gauge().get_value() as i64)
-            .sum()
+        self.of_partitions.total_lag()
+    }
+
+    /// Exports the series of a partition that is held from now on.
+    #[allow(clippy::must_use_candidate, reason = "they are exported whether anybody sets them or not")]
+    pub fn hold(&self, partition: &Partition) -> PartitionSeries {
+        self.of_partitions.hold(partition)
     }
 
     /// Drops the series of a partition that was given up: another process reports it now.
     pub fn forget(&self, partition: &Partition) {
-        let number = partition.number.to_string();
-        let labels = &[&*partition.topic, &number];
-        for family in [&self.lag_records, &self.committed_offset] {
-            let _ = family.remove_label_values(labels);
-        }
-        for family in [&self.lag_seconds, &self.watermark_delay_seconds] {
-            let _ = family.remove_label_values(labels);
-        }
-    }
-
-    /// Exports the series of a partition that is held from now on, at zero.
-    pub fn hold(&self, partition: &Partition) {
-        let number = partition.number.to_string();
-        let labels = &[&*partition.topic, &number];
-        for family in [&self.lag_records, &self.committed_offset] {
-            family.with_label_values(labels).set(0);
-        }
-        for family in [&self.lag_seconds, &self.watermark_delay_seconds] {
-            family.with_label_values(labels).set(0.0);
-        }
+        self.of_partitions.forget(partition);
     }
 
     /// The Prometheus text format.
     #[must_use]
     pub fn render(&self) -> String {
+        self.sources_apart.forget(Instant::now());
         let mut families = self.registry.gather();
-        families.extend(prometheus::process_collector::ProcessCollector::for_self().collect());
+        // `registry` prefixes what it holds; process metrics keep the names that everybody's dashboards use.
+        families.extend(ProcessCollector::for_self().collect());
         TextEncoder::new().encode_to_string(&families).unwrap_or_else(|error| format!("# cannot encode metrics: {error}\n"))
     }
-}
-
-fn statuses() -> impl IntoIterator<Item = &'static str> {
-    std::iter::once("ok").chain(Reason::ALL.map(Reason::as_str))
 }
 
 /// What a message can be a dead letter for.
@@ -268,91 +330,5 @@ fn failures() -> impl IntoIterator<Item = &'static str> {
     Reason::ALL.into_iter().filter(|reason| !reason.is_skip()).map(Reason::as_str)
 }
 
-fn tables() -> impl IntoIterator<Item = &'static str> {
-    Table::ALL.map(Table::name)
-}
-
-fn closers() -> impl IntoIterator<Item = &'static str> {
-    [ClosedBy::Watermark, ClosedBy::Idle].map(ClosedBy::as_str)
-}
-
-fn registered<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
-    let metric = metric.expect("names and labels are valid");
-    registry.register(Box::new(metric.clone())).expect("names are unique");
-    metric
-}
-
-fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
-    registered(registry, IntCounter::new(name, help))
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
-    registered(registry, IntGauge::new(name, help))
-}
-
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    registered(registry, IntGaugeVec::new(Opts::new(name, help), labels))
-}
-
-fn budget(registry: &Registry, name: &str, help: &str) -> IntGaugeVec {
-    let family = gauges(registry, name, help, &["budget"]);
-    for budget in BUDGETS {
-        family.with_label_values(&[budget]);
-    }
-    family
-}
-
-fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-    registered(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
-}
-
-fn counters<'a>(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    label: &str,
-    values: impl IntoIterator<Item = &'a str>,
-) -> IntCounterVec {
-    let family = registered(registry, IntCounterVec::new(Opts::new(name, help), &[label]));
-    for value in values {
-        family.with_label_values(&[value]);
-    }
-    family
-}
-
-fn histograms<'a>(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    buckets: &[f64],
-    label: &str,
-    values: impl IntoIterator<Item = &'a str>,
-) -> HistogramVec {
-    let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-    let family = registered(registry, HistogramVec::new(opts, &[label]));
-    for value in values {
-        family.with_label_values(&[value]);
-    }
-    family
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn known_label_sets_are_exported_from_the_start_at_zero() {
-        let text = Metrics::new().render();
-        for line in [
-            "facestream_frames_total{status=\"decode_error\"} 0",
-            "facestream_stage_seconds_count{stage=\"detect\"} 0",
-            "facestream_backpressure_seconds_total{budget=\"pending_rows\"} 0",
-            "facestream_rows_total{table=\"detections\"} 0",
-            "facestream_windows_total{closed_by=\"idle\"} 0",
-            "facestream_faces_total 0",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
-        }
-        assert!(text.contains("process_resident_memory_bytes"));
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@
 //! must see every error), and `files` for everything else. Invariant: no file is visible before it is complete.
 
 mod health;
+mod observed;
 mod probe;
 mod upload;
 
@@ -26,6 +27,8 @@ pub use probe::{ProbeError, probe_create_only};
 pub use upload::Upload;
 
 use crate::config;
+use crate::metrics::{Metrics, Operation};
+use observed::Observed;
 
 /// The longest that one append may take before its outcome is read back.
 pub const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -125,6 +128,13 @@ impl Store {
     pub fn of(store: Arc<dyn ObjectStore>) -> Self {
         let (appends, url) = (Arc::clone(&store), "memory:///".to_owned());
         Self { appends, files: store, url, health: Health::default(), local: None, ordered: true }
+    }
+
+    /// The same store, with every request to it counted and timed.
+    #[must_use]
+    pub fn observed(self, metrics: &Metrics) -> Self {
+        let observed = |store, writes| Arc::new(Observed::new(store, writes, metrics.clone())) as Arc<dyn ObjectStore>;
+        Self { appends: observed(self.appends, Operation::Append), files: observed(self.files, Operation::Publish), ..self }
     }
 
     /// The smallest of the keys under `prefix` that `accept` turns into something: one page of a LIST where that comes in

@@ -9,27 +9,26 @@
 //! blocks); each lane's inbox is bounded and always drained; rows wait in lanes within the budget `pending_rows`. Threads: one
 //! polls Kafka and owns its consumer, N work, tokio carries I/O only.
 
+mod sight;
+
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
-use facestream_schemas::DetectorIdentity;
 use facestream_schemas::envelope::{Field, Rules};
 use facestream_schemas::event::EventSettings;
 use facestream_stages::aggregate::{Late, WindowSettings};
 use facestream_stages::detect;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use serde_json::json;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::budget::Budget;
-use crate::clock::now;
 use crate::config::{self, ByteSize, Config};
 use crate::fetch::{FetchSetupError, Fetcher};
-use crate::http::{self, Access, Process, Sight};
+use crate::http;
 use crate::journal::Writer;
 use crate::journal::publish::Publisher;
 use crate::kafka::client::{self, QUEUE_KIB};
@@ -37,8 +36,8 @@ use crate::kafka::consumer::{Intake, PollError, Poller, most_frames};
 use crate::kafka::outbox::KafkaOutbox;
 use crate::kafka::{Ends, ends};
 use crate::lane::{Board, Lanes, Outbox, Rolling, Takeovers};
-use crate::live::{self, Live};
-use crate::metrics::Metrics;
+use crate::live::Live;
+use crate::metrics::{BudgetName, Metrics};
 use crate::models::{Folders, ModelsError};
 use crate::store::{ProbeError, Store, StoreError, probe_create_only};
 use crate::workers::{self, Blueprint, Job, Outputs, Parts};
@@ -80,31 +79,25 @@ impl TopologyError {
 /// Runs the pipeline until `stop`, or, with `until_end`, until the offsets are consumed that the topics end at now.
 pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: CancellationToken) -> Result<(), TopologyError> {
     let board = Board::default();
+    if config.metrics.source_label {
+        metrics.sources_apart.tell_apart(config.metrics.source_limit);
+    }
     let listener = http::bind(config.http.listen).await?;
-    let access = access(config, &listener)?;
 
     // Where rows go.
-    let store = Store::open(&config.store)?;
+    let store = Store::open(&config.store)?.observed(&metrics);
     probe_create_only(&store).await?;
     metrics.store_up.set(1);
 
     // What looks for faces: one decoder and one detector session per worker.
     let run_id: Arc<str> = Uuid::new_v4().to_string().into();
     let workers = config.workers.count.resolve().get();
-    let live = live(config, workers, &metrics);
+    let live = sight::live(config, workers, &metrics);
     let blueprint = blueprint(config, &run_id, &live, &metrics)?;
     let parts = (0..workers).map(|_| blueprint.build()).collect::<Result<Vec<_>, _>>().map_err(TopologyError::Detector)?;
     let detector = Arc::clone(parts[0].identity());
 
-    let sight = Sight {
-        metrics: metrics.clone(),
-        board: board.clone(),
-        decided: decided(config, &detector, workers, &listener),
-        process: Arc::new(process(config, &run_id, &detector, workers)),
-        live: live.clone(),
-        access,
-    };
-    announce(&sight, &detector);
+    let sight = sight::sight(config, &listener, (&run_id, &detector, workers), (&board, &live, &metrics))?;
     let served = tokio::spawn(http::serve(listener, sight));
 
     // Where frames come from.
@@ -112,8 +105,8 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
     let Some((cluster, until)) = ask_kafka(config, &client, until_end, &stop)? else { return Ok(()) };
 
     // Memory: frames in flight beside librdkafka's own queue, and rows that are not yet appended.
-    let in_flight = budget("in_flight", config.workers.in_flight.bytes().saturating_sub(QUEUE_KIB * 1024), &metrics);
-    let pending_rows = budget("pending_rows", config.workers.pending_rows.bytes(), &metrics);
+    let in_flight = budget(BudgetName::InFlight, config.workers.in_flight.bytes().saturating_sub(QUEUE_KIB * 1024), &metrics);
+    let pending_rows = budget(BudgetName::PendingRows, config.workers.pending_rows.bytes(), &metrics);
     let (to_workers, jobs) = crossbeam_channel::bounded(most_frames(in_flight.limit()));
 
     // Workers: decode and detect, then on to the frame's lane.
@@ -209,58 +202,17 @@ fn spawn_workers(parts: Vec<Parts>, blueprint: &Blueprint, jobs: &Receiver<Job>)
     parts.into_iter().zip(0..).map(|(parts, id)| workers::spawn(id, parts, blueprint.clone(), jobs.clone())).collect()
 }
 
-fn budget(name: &str, bytes: u64, metrics: &Metrics) -> Budget {
-    metrics.budget_limit_bytes.with_label_values(&[name]).set(bytes as i64);
-    let gauge = |family: &prometheus::IntGaugeVec| family.with_label_values(&[name]);
-    Budget::new(usize::try_from(bytes).unwrap_or(usize::MAX), gauge(&metrics.budget_bytes), gauge(&metrics.budget_peak_bytes))
-}
-
-/// Who may see the pages. Without a token they had better be seen from this machine alone.
-fn access(config: &Config, listener: &tokio::net::TcpListener) -> std::io::Result<Access> {
-    let address = listener.local_addr()?;
-    let only_loopback = address.ip().is_loopback();
-    if !only_loopback && config.http.token.is_empty() {
-        tracing::warn!(
-            "whoever reaches {address} sees the live page, the metrics and the status: set http.token, or http.listen to a loopback address"
-        );
-    }
-    Ok(Access::new(&config.http.token, only_loopback))
-}
-
-/// The live page, if there is one.
-fn live(config: &Config, workers: usize, metrics: &Metrics) -> Live {
-    if !config.live.enabled {
-        return Live::off();
-    }
-    let settings = live::Settings { blur: config.live.blur, silent_after: config.windows.idle_timeout, workers };
-    Live::new(settings, metrics.clone())
-}
-
-/// Which process this is, for people.
-fn process(config: &Config, run_id: &str, detector: &DetectorIdentity, workers: usize) -> Process {
-    Process {
-        host: host(),
-        pid: std::process::id(),
-        run_id: run_id.to_owned(),
-        started_us: now().0,
-        group: config.kafka.group.clone(),
-        topics: config.kafka.topics.clone(),
-        brokers: config.kafka.brokers.clone(),
-        store: config.store.url.clone(),
-        detector: detector.detector_id.clone(),
-        workers,
-    }
-}
-
-fn host() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+fn budget(name: BudgetName, bytes: u64, metrics: &Metrics) -> Budget {
+    metrics.budget_limit_bytes.of(name).set(bytes as i64);
+    let (in_use, peak) = (metrics.budget_bytes.of(name).clone(), metrics.budget_peak_bytes.of(name).clone());
+    Budget::new(usize::try_from(bytes).unwrap_or(usize::MAX), in_use, peak)
 }
 
 /// Who writes the journal: a consumer group of a Kafka cluster, and for people the host, the process and the run.
 pub(crate) fn writer(config: &Config, cluster: &str, run_id: &str, model_sha256: Option<String>) -> Writer {
     Writer {
         pipeline_id: format!("{cluster}/{}", config.kafka.group),
-        owner: format!("{}/{}/{run_id}", host(), std::process::id()),
+        owner: format!("{}/{}/{run_id}", sight::host(), std::process::id()),
         model_sha256,
     }
 }
@@ -316,45 +268,6 @@ fn rolling(config: &Config) -> Rolling {
         roll_bytes: config.parquet.roll_bytes.bytes(),
         roll_every: config.parquet.roll_every,
     }
-}
-
-/// What was decided, for the log and for `/status`.
-fn decided(
-    config: &Config,
-    detector: &DetectorIdentity,
-    workers: usize,
-    listener: &tokio::net::TcpListener,
-) -> serde_json::Value {
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "brokers": config.kafka.brokers,
-        "topics": config.kafka.topics,
-        "group": config.kafka.group,
-        "store": config.store.url,
-        "detector": detector.detector_id,
-        "model_sha256": detector.model_sha256,
-        "workers": workers,
-        "http": listener.local_addr().map(|address| format!("http://{address}")).unwrap_or_default(),
-    })
-}
-
-fn announce(sight: &Sight, detector: &DetectorIdentity) {
-    let decided = &sight.decided;
-    let text = |key: &str| decided[key].as_str().unwrap_or_default().to_owned();
-    tracing::info!(
-        version = text("version"),
-        brokers = text("brokers"),
-        topics = %decided["topics"],
-        group = text("group"),
-        store = text("store"),
-        detector = text("detector"),
-        model_sha256 = text("model_sha256"),
-        workers = %decided["workers"],
-        http = text("http"),
-        "starting"
-    );
-    let sha = detector.model_sha256.as_deref().unwrap_or_default();
-    sight.metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), &detector.detector_id, sha]).set(1);
 }
 
 /// The cluster's id and, for a run until the end, where that is. Waits for a broker; `None` where the wait was stopped.

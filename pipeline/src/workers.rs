@@ -29,7 +29,7 @@ use crate::clock::now;
 use crate::failpoint;
 use crate::lane::{Outgoing, Output, Ticket};
 use crate::live::{self, Glimpse, Live, Told, Turn};
-use crate::metrics::Metrics;
+use crate::metrics::{Blocked, Busy, Metrics, Queue, Since, Stage, Status, Until};
 
 /// A message on its way through a worker.
 #[derive(Debug)]
@@ -160,12 +160,13 @@ impl Seen {
 
 impl Worker {
     fn take(&mut self, job: Job) {
+        let started = Instant::now();
         let metrics = self.blueprint.metrics.clone();
         let _busy = self.blueprint.live.busy(self.id);
-        metrics.queued_frames.dec();
+        metrics.queue_depth.of(Queue::Work).dec();
         metrics.busy_workers.inc();
-        let queue = job.polled.elapsed();
-        metrics.stage_seconds.with_label_values(&["queue"]).observe(queue.as_secs_f64());
+        let queue = started.saturating_duration_since(job.polled);
+        metrics.stage_seconds.of(Stage::Queue).observe(queue.as_secs_f64());
 
         let Job { mut meta, picture, ticket, turn, permit, fetch, max_pixels, max_age, original, .. } = job;
         self.parts.decode.limit(Limits { max_pixels });
@@ -181,14 +182,17 @@ impl Worker {
         let glimpse = seen.glimpse.take();
         let row = self.row(meta, seen);
         let told = self.blueprint.live.is_on().then(|| Told::of(&row));
-        count(&metrics, &row);
+        count(&metrics, &row, Instant::now());
         let outgoing = catch_unwind(AssertUnwindSafe(|| self.outgoing(&row, original.as_deref()))).unwrap_or_else(|panic| {
             let what = self.panicked(&row.meta, &*panic);
             tracing::error!(message = %row.meta.key, "nobody is told of this frame: {what}");
             Vec::new()
         });
         metrics.busy_workers.dec();
+        let finished = Instant::now();
+        metrics.busy_seconds.of(Busy::Work).inc_by(finished.duration_since(started).as_secs_f64());
         ticket.finish(row, outgoing, permit);
+        metrics.blocked_seconds.of(Blocked::Work).inc_by(finished.elapsed().as_secs_f64());
         if let Some(told) = told {
             self.show(turn, told, glimpse);
         }
@@ -255,7 +259,7 @@ impl Worker {
         meta.content_type = sniff(&image).map(ImageFormat::media_type);
         let decoded = self.parts.decode.decode(&image);
         let decode = started.elapsed();
-        self.blueprint.metrics.stage_seconds.with_label_values(&["decode"]).observe(decode.as_secs_f64());
+        self.blueprint.metrics.stage_seconds.of(Stage::Decode).observe(decode.as_secs_f64());
         let timings = Timings { decode_ms: Some(millis(decode)), ..Timings::default() };
         let image = match decoded {
             Ok(image) => image,
@@ -265,7 +269,7 @@ impl Worker {
         let started = Instant::now();
         let outcome = self.parts.detector.detect(&image);
         let detect = started.elapsed();
-        self.blueprint.metrics.stage_seconds.with_label_values(&["detect"]).observe(detect.as_secs_f64());
+        self.blueprint.metrics.stage_seconds.of(Stage::Detect).observe(detect.as_secs_f64());
         let (detector, easel) = (&self.parts.detector, &mut self.easel);
         let glimpse = outcome.as_ref().ok().and_then(|faces| Self::glance(turn, &image, faces, detector.weak(), easel));
         Seen {
@@ -327,11 +331,18 @@ fn base64(text: &[u8]) -> Result<Vec<u8>, base64::DecodeError> {
     }
 }
 
-fn count(metrics: &Metrics, row: &FrameRow) {
-    let status = row.outcome.as_ref().err().map_or("ok", |rejection| rejection.reason.as_str());
-    metrics.frames.with_label_values(&[status]).inc();
-    metrics.faces.inc_by(row.outcome.as_ref().map_or(0, |faces| faces.len() as u64));
-    metrics.e2e_seconds.with_label_values(&["detected"]).observe(row.e2e_ms.max(0.0) / 1e3);
+fn count(metrics: &Metrics, row: &FrameRow, now: Instant) {
+    let meta = &row.meta;
+    let status = row.outcome.as_ref().err().map_or(Status::Ok, |rejection| Status::Not(rejection.reason));
+    let faces = row.outcome.as_ref().map_or(0, Vec::len);
+    metrics.frames.of(status).inc();
+    metrics.frame_bytes.of(status).inc_by(meta.size_bytes);
+    metrics.faces.inc_by(faces as u64);
+    let since_record_ms = row.e2e_ms + meta.capture_ts.millis_since(meta.record_ts);
+    for (since, ms) in [(Since::Event, row.e2e_ms), (Since::Record, since_record_ms)] {
+        metrics.e2e_seconds.of((since, Until::Detected)).observe(ms.max(0.0) / 1e3);
+    }
+    metrics.sources_apart.count(&meta.source_id, faces, meta.capture_ts, now);
 }
 
 fn millis(duration: Duration) -> f32 {

@@ -101,6 +101,17 @@ pub struct Added {
     pub closed: Vec<WindowRow>,
 }
 
+/// A source as its partition knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known<'a> {
+    /// Which one.
+    pub source: &'a SourceId,
+    /// How far it is in event time.
+    pub watermark: Micros,
+    /// Whether there was a frame of it within the idle time-out.
+    pub is_active: bool,
+}
+
 impl Windows {
     /// Windows that go on from `state`; `now` counts as the last sign of life of every source in it.
     #[must_use]
@@ -137,11 +148,7 @@ impl Windows {
 
     /// Closes the windows of sources that have been silent for the idle time-out. To be called when the partition is caught up.
     pub fn close_idle(&mut self, now: Instant) -> Vec<WindowRow> {
-        let silent = |source: &SourceId| {
-            let heard = self.heard.get(source).copied().unwrap_or(self.started);
-            now.saturating_duration_since(heard) >= self.settings.idle_timeout
-        };
-        let silent: Vec<_> = self.open_sources().filter(|source| silent(source)).cloned().collect();
+        let silent: Vec<_> = self.open_sources().filter(|source| self.is_silent(source, now)).cloned().collect();
         silent.iter().flat_map(|source| self.close(source, ClosedBy::Idle)).collect()
     }
 
@@ -157,6 +164,19 @@ impl Windows {
         let watermark = |source: &SourceState| source.watermark(self.settings);
         let sources = self.state.sources.values();
         sources.clone().filter(|source| !source.open.is_empty()).map(watermark).min().or_else(|| sources.map(watermark).max())
+    }
+
+    /// Every source that the partition knows of, in the order of their ids.
+    pub fn sources(&self, now: Instant) -> impl Iterator<Item = Known<'_>> {
+        self.state.sources.iter().map(move |(source, state)| {
+            let (watermark, is_active) = (state.watermark(self.settings), !self.is_silent(source, now));
+            Known { source, watermark, is_active }
+        })
+    }
+
+    fn is_silent(&self, source: &SourceId, now: Instant) -> bool {
+        let heard = self.heard.get(source).copied().unwrap_or(self.started);
+        now.saturating_duration_since(heard) >= self.settings.idle_timeout
     }
 
     fn open_sources(&self) -> impl Iterator<Item = &SourceId> {

@@ -17,14 +17,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
-use facestream_schemas::Reason;
 use prometheus::core::Metric as _;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::Failure;
 use crate::config::{Config, LogFormat};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Labels as _, Metrics, Since, Until};
 use crate::{logging, topology};
 use broker::Broker;
 use cameras::{Cameras, Sent};
@@ -181,12 +180,11 @@ fn interruption() -> anyhow::Result<CancellationToken> {
 
 /// What the metrics say now.
 fn reading(metrics: &Metrics) -> Reading {
-    let statuses = std::iter::once("ok").chain(Reason::ALL.map(Reason::as_str));
-    let latency = metrics.e2e_seconds.with_label_values(&["detected"]).metric();
+    let latency = metrics.e2e_seconds.of((Since::Event, Until::Detected)).metric();
     let histogram = latency.get_histogram();
     let beyond = std::iter::once((f64::INFINITY, histogram.get_sample_count()));
     Reading {
-        frames: statuses.map(|status| metrics.frames.with_label_values(&[status]).get()).sum(),
+        frames: metrics::Status::all().into_iter().map(|status| metrics.frames.of(status).get()).sum(),
         faces: metrics.faces.get(),
         lag: metrics.total_lag(),
         latency: histogram

@@ -8,7 +8,8 @@ use facestream_schemas::envelope::{Format, TimeUnit};
 
 use super::{
     ByteSize, Config, Count, DeadLetters, Detector, Envelope, EventFormat, Events, Fetch, GroupProtocol, Http, Journal, Kafka,
-    Late, Live, Load, Log, LogFormat, OnGap, Parquet, Policy, Run, Secret, Settings, Start, Store, What, Windows, Workers,
+    Late, Live, Load, Log, LogFormat, Metrics, OnGap, Parquet, Policy, Run, Secret, Settings, Start, Store, What, Windows,
+    Workers,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -69,6 +70,7 @@ impl Default for Config {
             topics: Settings::default(),
             http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)), token: Secret::default() },
             live: Live { enabled: true, blur: true },
+            metrics: Metrics { source_label: false, source_limit: 1_000 },
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
         }
     }

@@ -108,6 +108,7 @@ fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
         ),
         ("dead_letters.max_attempts", (c.dead_letters.max_attempts > 0, "has to be at least 1".to_owned())),
         ("http.token", token(c.http.token.reveal())),
+        ("metrics.source_limit", ((1..=100_000).contains(&c.metrics.source_limit), "has to be from 1 to 100000".to_owned())),
         (
             "log.level",
             (

@@ -1,23 +1,22 @@
 //! Numbers read off the metrics, for the live page.
 //!
-//! In: the metrics. Out: totals, a histogram, gauges by partition. Invariant: reading makes no series that was not there.
+//! In: the metrics. Out: totals, a histogram. Invariant: reading makes no series that was not there.
 
 use std::collections::BTreeMap;
 
-use facestream_schemas::Reason;
-use prometheus::core::{Collector, Metric};
+use prometheus::core::Metric;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Labels, Metrics, Since, Status, Until};
 
 /// Frames so far by the status of their row, those above 0.
 pub(super) fn frames(metrics: &Metrics) -> BTreeMap<&'static str, u64> {
-    let statuses = std::iter::once("ok").chain(Reason::ALL.map(Reason::as_str));
-    statuses.map(|status| (status, metrics.frames.with_label_values(&[status]).get())).filter(|(_, frames)| *frames > 0).collect()
+    let counted = Status::all().into_iter().map(|status| (status.values()[0], metrics.frames.of(status).get()));
+    counted.filter(|(_, frames)| *frames > 0).collect()
 }
 
 /// From event time to detected: upper bounds in seconds, and how many frames so far took that long or less.
 pub(super) fn latencies(metrics: &Metrics) -> Vec<(f64, u64)> {
-    let metric = metrics.e2e_seconds.with_label_values(&["detected"]).metric();
+    let metric = metrics.e2e_seconds.of((Since::Event, Until::Detected)).metric();
     let histogram = metric.get_histogram();
     let buckets = histogram.get_bucket().iter().map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()));
     buckets.filter(|(bound, _)| bound.is_finite()).chain([(f64::INFINITY, histogram.get_sample_count())]).collect()
@@ -29,19 +28,6 @@ pub(super) fn between(before: &[(f64, u64)], after: &[(f64, u64)]) -> Vec<(f64, 
     counted.collect()
 }
 
-/// The value of each partition's series.
-pub(super) fn by_partition(gauges: &impl Collector) -> BTreeMap<(String, i32), f64> {
-    let families = gauges.collect();
-    let series = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
-    series
-        .filter_map(|metric| {
-            let label = |name: &str| metric.get_label().iter().find(|label| label.name() == name);
-            let key = (label("topic")?.value().to_owned(), label("partition")?.value().parse().ok()?);
-            Some((key, metric.get_gauge().get_value()))
-        })
-        .collect()
-}
-
 /// JSON has no other numbers.
 pub(super) fn finite(number: f64) -> f64 {
     if number.is_finite() { number } else { 0.0 }
@@ -49,37 +35,28 @@ pub(super) fn finite(number: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use facestream_schemas::Partition;
+    use facestream_schemas::Reason;
 
     use super::*;
 
     #[test]
     fn totals_name_what_happened_only() {
         let metrics = Metrics::new();
-        metrics.frames.with_label_values(&["ok"]).inc_by(3);
-        metrics.frames.with_label_values(&["stale"]).inc();
+        metrics.frames.of(Status::Ok).inc_by(3);
+        metrics.frames.of(Status::Not(Reason::Stale)).inc();
         assert_eq!(frames(&metrics), BTreeMap::from([("ok", 3), ("stale", 1)]));
-    }
-
-    #[test]
-    fn gauges_are_read_by_partition_and_none_is_made() {
-        let metrics = Metrics::new();
-        assert!(by_partition(&metrics.lag_records).is_empty());
-        metrics.hold(&Partition { topic: "frames".into(), number: 3 });
-        metrics.lag_records.with_label_values(&["frames", "3"]).set(7);
-        assert_eq!(by_partition(&metrics.lag_records), BTreeMap::from([(("frames".to_owned(), 3), 7.0)]));
     }
 
     #[test]
     fn latencies_between_two_readings_are_those_of_the_frames_between() {
         let metrics = Metrics::new();
-        let observe = |seconds| metrics.e2e_seconds.with_label_values(&["detected"]).observe(seconds);
+        let observe = |seconds| metrics.e2e_seconds.of((Since::Event, Until::Detected)).observe(seconds);
         observe(100.0);
         let before = latencies(&metrics);
         (0..100).for_each(|_| observe(0.2));
         let between = between(&before, &latencies(&metrics));
         assert_eq!(between.last(), Some(&(f64::INFINITY, 100)));
         let p99 = crate::live::quantile(&between, 0.99).unwrap();
-        assert!((0.1..0.25).contains(&p99), "{p99}");
+        assert!((0.1..=0.25).contains(&p99), "{p99}");
     }
 }

@@ -12,8 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::Sight;
-use super::numbers::{between, by_partition, finite, frames, latencies};
+use super::numbers::{between, finite, frames, latencies};
 use super::state::{self, History, Lately, Latency, Rates};
+use crate::lane::Overview;
 use crate::live::quantile;
 use crate::metrics::Metrics;
 
@@ -94,8 +95,7 @@ impl Pulse {
         loop {
             seconds.tick().await;
             self.sample();
-            let board = &self.0.sight.board;
-            self.0.sight.live.tidy(&board.progress().into_keys().chain(board.stopped()).collect());
+            self.0.sight.live.tidy(&self.0.sight.board.overview().into_keys().collect());
             if self.0.states.receiver_count() > 0 {
                 self.memory().state = None;
                 self.0.states.send_replace(self.state());
@@ -135,7 +135,7 @@ impl Pulse {
     }
 
     fn sample(&self) {
-        let Sight { metrics, live, .. } = &*self.0.sight;
+        let Sight { metrics, live, board, .. } = &*self.0.sight;
         let sample = Sample {
             at: Instant::now(),
             frames: frames(metrics).values().sum(),
@@ -152,7 +152,7 @@ impl Pulse {
         memory.history.push_back(Second {
             frames_per_s: rates.frames_per_s,
             faces_per_s: rates.faces_per_s,
-            lag_seconds: worst_lag(metrics),
+            lag_seconds: worst_lag(board.overview().values()),
             latency_p99_s: quantile(&latencies, 0.99).map(finite),
         });
         let old = memory.history.len().saturating_sub(HISTORY);
@@ -164,8 +164,9 @@ impl Pulse {
     }
 }
 
-pub(super) fn worst_lag(metrics: &Metrics) -> f64 {
-    by_partition(&metrics.lag_seconds).into_values().map(finite).fold(0.0, f64::max)
+/// In seconds.
+pub(super) fn worst_lag<'a>(partitions: impl IntoIterator<Item = &'a Overview>) -> f64 {
+    partitions.into_iter().filter_map(|partition| partition.lag.seconds).map(finite).fold(0.0, f64::max)
 }
 
 impl Memory {

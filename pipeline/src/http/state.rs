@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use facestream_schemas::Partition;
 use serde::Serialize;
 
-use super::numbers::{by_partition, finite, frames};
+use super::numbers::{finite, frames};
 use super::pulse::worst_lag;
 use super::{Sight, obstacles};
 use crate::clock::now;
+use crate::lane::Overview;
 use crate::live::{Failure, SourceReport};
 
 /// Longest text of a source's name, and of an error beside it.
@@ -81,7 +83,7 @@ struct Lag {
 
 #[derive(Debug, Serialize)]
 struct PartitionState {
-    topic: String,
+    topic: Arc<str>,
     partition: i32,
     state: &'static str,
     lag_records: Option<i64>,
@@ -150,6 +152,8 @@ pub(super) struct Lately {
 pub(super) fn now_state(sight: &Sight, lately: &Lately) -> State {
     let metrics = &sight.metrics;
     let obstacles = obstacles(metrics);
+    let held = sight.board.overview();
+    let of_lanes = sight.board.sources();
     let sources: Vec<_> = sight.live.sources().into_iter().map(source).collect();
     State {
         now_us: now().0,
@@ -161,50 +165,27 @@ pub(super) fn now_state(sight: &Sight, lately: &Lately) -> State {
         rates: lately.rates,
         totals: Totals { frames: frames(metrics), faces: metrics.faces.get() },
         latency_s: lately.latency,
-        lag: Lag { records: metrics.total_lag(), seconds: worst_lag(metrics) },
-        partitions: partitions(sight),
+        lag: Lag { records: metrics.total_lag(), seconds: worst_lag(held.values()) },
+        partitions: held.iter().map(partition).collect(),
         workers: lately.busy.iter().enumerate().map(|(id, busy)| Worker { id, busy: *busy }).collect(),
-        sources_total: sources.len(),
+        sources_total: sources.len().max(of_lanes.active + of_lanes.silent),
         sources,
         failures: sight.live.failures().into_iter().map(failure).collect(),
     }
 }
 
-fn partitions(sight: &Sight) -> Vec<PartitionState> {
-    let metrics = &sight.metrics;
-    let (records, seconds) = (by_partition(&metrics.lag_records), by_partition(&metrics.lag_seconds));
-    let delays = by_partition(&metrics.watermark_delay_seconds);
-    let mut partitions: Vec<_> = sight
-        .board
-        .progress()
-        .into_iter()
-        .map(|(partition, progress)| {
-            let key = (partition.topic.to_string(), partition.number);
-            let value = |of: &BTreeMap<_, f64>| of.get(&key).copied().map(finite);
-            PartitionState {
-                state: if progress.journal_end.is_some() { "running" } else { "opening" },
-                lag_records: value(&records).map(|records| records as i64),
-                lag_seconds: value(&seconds),
-                watermark_delay_s: value(&delays),
-                journal_end: progress.journal_end.map(|end| end.0),
-                collected_end: Some(progress.collected_end.0),
-                topic: key.0.clone(),
-                partition: key.1,
-            }
-        })
-        .collect();
-    partitions.extend(sight.board.stopped().into_iter().map(|partition| PartitionState {
-        topic: partition.topic.to_string(),
+fn partition((partition, overview): (&Partition, &Overview)) -> PartitionState {
+    let Overview { standing, lag, journal_end, collected_end } = overview;
+    PartitionState {
+        topic: Arc::clone(&partition.topic),
         partition: partition.number,
-        state: "stopped",
-        lag_records: None,
-        lag_seconds: None,
-        watermark_delay_s: None,
-        journal_end: None,
-        collected_end: None,
-    }));
-    partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
-    partitions
+        state: standing.as_str(),
+        lag_records: lag.records,
+        lag_seconds: lag.seconds.map(finite),
+        watermark_delay_s: lag.watermark_delay_s.map(finite),
+        journal_end: journal_end.map(|end| end.0),
+        collected_end: collected_end.map(|end| end.0),
+    }
 }
 
 fn source(report: SourceReport) -> Source {

@@ -15,7 +15,7 @@ use object_store::{Error, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use super::JournalError;
 use super::mutation::{self, Mutation};
 use super::record::{Record, Seq};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Operation};
 use crate::store::{APPEND_TIMEOUT, Outage, Store};
 
 /// Names are `u64::MAX - seq`, so that the newest lists first.
@@ -100,7 +100,7 @@ impl Log {
                         return Ok(Some(record));
                     }
                 }
-                Err(error) => self.transient("list", &error),
+                Err(error) => self.transient(Operation::List, &error),
             }
             pause(&mut waits).await;
         }
@@ -139,7 +139,7 @@ impl Log {
         loop {
             match self.head_seq().await {
                 Ok(head) => return head > Some(seq),
-                Err(error) => self.transient("list", &error),
+                Err(error) => self.transient(Operation::List, &error),
             }
             pause(&mut waits).await;
         }
@@ -151,7 +151,7 @@ impl Log {
         loop {
             match self.get(seq).await {
                 Ok(bytes) => return bytes.map(|bytes| self.decode(seq, bytes)).transpose(),
-                Err(error) => self.transient("get", &error),
+                Err(error) => self.transient(Operation::Get, &error),
             }
             pause(&mut waits).await;
         }
@@ -179,8 +179,11 @@ impl Log {
                 return Ok(Some(Outcome::Won));
             }
             Ok(Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => {}
-            Ok(Err(error)) => self.transient("append", &error),
-            Err(_) => self.transient("append", &format_args!("no answer within {APPEND_TIMEOUT:?}")),
+            Ok(Err(error)) => self.transient(Operation::Append, &error),
+            Err(_) => {
+                self.metrics.store_errors.of(Operation::Append).inc();
+                self.transient(Operation::Append, &format_args!("no answer within {APPEND_TIMEOUT:?}"));
+            }
         }
         if mutation::is(Mutation::AmbiguousIsWon) {
             return Ok(Some(Outcome::Won));
@@ -216,10 +219,11 @@ impl Log {
     }
 
     /// Every store operation that is tried again is counted; an outage is logged, not every failure of it.
-    pub(super) fn transient(&self, operation: &str, error: &dyn std::fmt::Display) {
+    pub(super) fn transient(&self, operation: Operation, error: &dyn std::fmt::Display) {
         self.metrics.store_up.set(0);
-        self.metrics.store_errors.with_label_values(&[operation]).inc();
+        self.metrics.store_retries.of(operation).inc();
         if let Some(failures) = self.store.health.failed(Instant::now()) {
+            let operation = operation.as_str();
             tracing::warn!(folder = %self.folder, operation, failures, "the store failed, trying again: {error}");
         }
     }

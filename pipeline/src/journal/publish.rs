@@ -4,6 +4,8 @@
 //! gone on (the files are theirs to publish, or published already). One code path, live and in recovery: rows are always read
 //! back from the log. Invariant: nothing becomes visible unless the seal is still the head after everything was staged.
 
+mod staged;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,8 +25,9 @@ use super::log::{Log, backoff, pause};
 use super::mutation::{self, Mutation};
 use super::record::{DataFile, Header, Seq};
 use crate::failpoint;
-use crate::metrics::Metrics;
+use crate::metrics::{Busy, Metrics, Operation, Roll};
 use crate::store::Upload;
+use staged::Staged;
 
 /// Publishes at a time, per process: each holds a row group and encodes on a thread of its own.
 const AT_A_TIME: usize = 2;
@@ -59,20 +62,15 @@ impl Publisher {
         Self { as_tasks: true, ..Self::new(runtime, metrics) }
     }
 
-    /// Makes the files of `seal` visible; `None` where the log goes on beyond it. Waits its turn, retries transient errors.
-    pub async fn publish(&self, log: &Log, partition: &Partition, seal: &Header) -> Result<Option<()>, JournalError> {
+    /// Makes the files of `seal`, which were rolled for the reason `why`, visible; `None` where the log goes on beyond it. Waits its
+    /// turn, retries transient errors.
+    pub async fn publish(&self, log: &Log, partition: &Partition, seal: &Header, why: Roll) -> Result<Option<()>, JournalError> {
         // The thread keeps its turn to its end, also when nobody waits for it any more; the semaphore is never closed.
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
-        let started = Instant::now();
-        let job = Job { log: log.clone(), metadata: metadata(partition, seal), seal: seal.clone(), _slot: slot };
-        let result = self.start(job, partition)?;
-        let published = result.await.map_err(|_| encode_error(&"the publishing thread panicked"))??;
-        self.metrics.publish_seconds.observe(started.elapsed().as_secs_f64());
-        for file in seal.files.iter().filter(|_| published.is_some()) {
-            self.metrics.files.with_label_values(&[file.table.name()]).inc();
-            self.metrics.rows.with_label_values(&[file.table.name()]).inc_by(file.rows);
-        }
-        Ok(published)
+        let metadata = metadata(partition, seal);
+        let (log, seal, metrics) = (log.clone(), seal.clone(), self.metrics.clone());
+        let result = self.start(Job { log, metadata, seal, why, metrics, staged: None, _slot: slot }, partition)?;
+        result.await.map_err(|_| encode_error(&"the publishing thread panicked"))?
     }
 
     /// Encoding is CPU work and stays off the I/O threads. Dropping the receiver does not end the thread: it finishes or finds that
@@ -115,6 +113,11 @@ struct Job {
     log: Log,
     seal: Header,
     metadata: Vec<(String, String)>,
+    why: Roll,
+    metrics: Metrics,
+    /// What there was to be made visible, from the first attempt that got so far: where the answer to that one is lost, later ones
+    /// find some of it there.
+    staged: Option<Staged>,
     /// Its turn among the publishes of the process.
     _slot: Option<OwnedSemaphorePermit>,
 }
@@ -124,25 +127,41 @@ struct Output {
     encoder: Option<Encoder>,
     upload: Upload,
     rows: u64,
+    bytes: u64,
 }
 
 type Outputs = BTreeMap<(Table, Hour), Output>;
 
 impl Job {
-    async fn publish(self) -> Result<Option<()>, JournalError> {
+    /// All of it, counted here and not by who waits for it: the files become visible whether anybody does or not.
+    async fn publish(mut self) -> Result<Option<()>, JournalError> {
+        let started = Instant::now();
+        let published = self.try_on().await;
+        let took = started.elapsed().as_secs_f64();
+        self.metrics.busy_seconds.of(Busy::Publish).inc_by(took);
+        if let Ok(Some(())) = published {
+            self.metrics.publish_seconds.observe(took);
+            if let Some(staged) = &self.staged {
+                staged.count(&self.metrics, self.why);
+            }
+        }
+        published
+    }
+
+    async fn try_on(&mut self) -> Result<Option<()>, JournalError> {
         let mut waits = backoff();
         loop {
             match self.attempt().await {
                 Ok(published) => return Ok(published),
                 Err(Failure::Journal(error)) => return Err(error),
                 Err(Failure::Encode(error)) => return Err(encode_error(&error)),
-                Err(Failure::Store(error)) => self.log.transient("publish", &error),
+                Err(Failure::Store(error)) => self.log.transient(Operation::Publish, &error),
             }
             pause(&mut waits).await;
         }
     }
 
-    async fn attempt(&self) -> Result<Option<()>, Failure> {
+    async fn attempt(&mut self) -> Result<Option<()>, Failure> {
         let Some(mut outputs) = self.missing_files().await? else { return Ok(Some(())) };
         let staged = self.stage(&mut outputs).await;
         // Whatever was read back: where the log has gone on, records may be gone, and late writes of others lie in their places.
@@ -164,8 +183,9 @@ impl Job {
     }
 
     /// Writes the missing files as far as they can go without becoming visible; false where another writer has gone on.
-    async fn stage(&self, outputs: &mut Outputs) -> Result<bool, Failure> {
-        if !self.read_back(outputs).await? {
+    async fn stage(&mut self, outputs: &mut Outputs) -> Result<bool, Failure> {
+        let mut staged = Staged::default();
+        if !self.read_back(outputs, &mut staged).await? {
             // A record that is gone was published long ago, if there is a later one; else somebody has removed it.
             return if self.log.goes_beyond(self.seal.seq).await { Ok(false) } else { Err(self.gone().into()) };
         }
@@ -173,7 +193,9 @@ impl Job {
             output.finish().await?;
             let file = self.seal.files.iter().find(|file| (file.table, file.hour) == (*table, *hour));
             self.check_rows(file, output.rows)?;
+            staged.file(*table, output.rows, output.bytes);
         }
+        self.staged.get_or_insert(staged);
         Ok(true)
     }
 
@@ -196,18 +218,19 @@ impl Job {
             let rows = ("facestream.rows".to_owned(), file.rows.to_string());
             let encoder = Encoder::new(file.table, self.metadata.iter().cloned().chain([rows]))?;
             let upload = self.log.store().upload(target, staging);
-            outputs.insert((file.table, file.hour), Output { encoder: Some(encoder), upload, rows: 0 });
+            outputs.insert((file.table, file.hour), Output { encoder: Some(encoder), upload, rows: 0, bytes: 0 });
         }
         Ok((!outputs.is_empty()).then_some(outputs))
     }
 
     /// Streams the sealed records into their files; false where a record is gone (then it was published long ago).
-    async fn read_back(&self, outputs: &mut Outputs) -> Result<bool, Failure> {
+    async fn read_back(&self, outputs: &mut Outputs, staged: &mut Staged) -> Result<bool, Failure> {
         for seq in self.seal.unsealed.first_seq.0..=self.seal.seq.0 {
             let Some(record) = self.log.read(Seq(seq)).await? else { return Ok(false) };
             for (table, folders, rows) in record.batches().map_err(JournalError::from)? {
                 for (hour, rows) in by_folder(&folders, &rows)? {
                     if let Some(output) = outputs.get_mut(&(table, hour)) {
+                        staged.rows(table, &rows);
                         output.push(rows).await?;
                     }
                 }
@@ -234,14 +257,20 @@ impl Output {
         self.rows += rows.num_rows() as u64;
         if let Some(encoder) = &mut self.encoder {
             encoder.push(rows)?;
-            self.upload.write(&encoder.take_bytes()).await?;
+            let bytes = encoder.take_bytes();
+            self.write(&bytes).await?;
         }
         Ok(())
     }
 
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.bytes += bytes.len() as u64;
+        Ok(self.upload.write(bytes).await?)
+    }
+
     async fn finish(&mut self) -> Result<(), Failure> {
         if let Some(encoder) = self.encoder.take() {
-            self.upload.write(&encoder.finish()?).await?;
+            self.write(&encoder.finish()?).await?;
         }
         Ok(self.upload.stage().await?)
     }
@@ -257,7 +286,8 @@ async fn bound_memory(outputs: &mut Outputs) -> Result<(), Failure> {
         let Some(fullest) = outputs.values_mut().max_by_key(|output| output.waiting_rows()) else { break };
         if let Some(encoder) = &mut fullest.encoder {
             encoder.end_row_group()?;
-            fullest.upload.write(&encoder.take_bytes()).await?;
+            let bytes = encoder.take_bytes();
+            fullest.write(&bytes).await?;
         }
     }
     Ok(())

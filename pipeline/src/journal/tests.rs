@@ -1,5 +1,7 @@
 //! The protocol on real stores: rows come out once, whoever writes and whatever is answered.
 
+mod counted;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -98,13 +100,13 @@ async fn sealed_rows_become_visible_once_in_the_hour_folders_of_their_event_time
         journal.append(batch(0..7, false)).await.unwrap();
         journal.append(batch(7..25, true)).await.unwrap();
         assert!(visible(&store, Table::Frames).await.is_empty(), "a seal alone shows nothing");
-        journal.publish(&publisher()).await.unwrap();
+        journal.publish(&publisher(), SealReason::Size).await.unwrap();
         assert_published(&store, 0..25).await;
 
         // The next seal holds only what came after the first, and is due to nothing else.
         assert!(journal.head().unsealed.rows.is_empty());
         journal.append(batch(25..30, true)).await.unwrap();
-        journal.publish(&publisher()).await.unwrap();
+        journal.publish(&publisher(), SealReason::Size).await.unwrap();
         assert_published(&store, 0..30).await;
         let names: Vec<_> = journal_folder(&store).await;
         assert!(!names.iter().any(|name| name.contains('#') || name.contains("staging")), "leftovers among {names:?}");
@@ -130,10 +132,10 @@ async fn a_successor_publishes_what_was_sealed_and_the_predecessor_is_fenced() {
     assert_published(&store, 0..12).await;
 
     // The predecessor wakes up: it can neither publish nor append, and what is visible stays as it is.
-    assert!(matches!(first.publish(&publisher()).await, Err(JournalError::Fenced)));
+    assert!(matches!(first.publish(&publisher(), SealReason::Size).await, Err(JournalError::Fenced)));
     assert!(matches!(first.append(batch(12..13, false)).await, Err(JournalError::Fenced)) || first.head().is_seal());
     second.append(batch(12..20, true)).await.unwrap();
-    second.publish(&publisher()).await.unwrap();
+    second.publish(&publisher(), SealReason::Size).await.unwrap();
     assert_published(&store, 0..20).await;
     second.append(batch(20..21, false)).await.unwrap();
     assert_eq!(open(&store).await.unwrap().published_end(), Some(Offset(20)));
@@ -153,7 +155,7 @@ async fn unsealed_rows_of_a_dead_writer_are_published_with_the_successors() {
     assert_eq!(second.head().barren_takeovers, 1);
     second.append(batch(9..11, true)).await.unwrap();
     assert_eq!(second.head().barren_takeovers, 0);
-    second.publish(&publisher()).await.unwrap();
+    second.publish(&publisher(), SealReason::Size).await.unwrap();
     assert_published(&store, 0..11).await;
 }
 
@@ -162,7 +164,7 @@ async fn a_publish_that_was_cut_off_is_completed_and_rewrites_nothing() {
     let store = in_memory();
     let mut first = take_over(&store).await;
     first.append(batch(0..30, true)).await.unwrap();
-    first.publish(&publisher()).await.unwrap();
+    first.publish(&publisher(), SealReason::Size).await.unwrap();
     // As if the process had died between two files: the empty record and some of the files were never written.
     let head = store.first(&Path::from("_journal"), |key| Some(key.clone())).await.unwrap().unwrap();
     store.files.delete(&head).await.unwrap();
@@ -325,7 +327,7 @@ async fn a_write_whose_answer_is_lost_or_wrong_takes_effect_exactly_once() {
         let store = Store::of(Arc::new(moody));
         let mut journal = take_over(&store).await;
         journal.append(batch(0..4, true)).await.unwrap_or_else(|error| panic!("{answers:?}: {error}"));
-        journal.publish(&publisher()).await.unwrap();
+        journal.publish(&publisher(), SealReason::Size).await.unwrap();
         assert_published(&store, 0..4).await;
         let seqs: BTreeSet<_> = journal_folder(&store).await.into_iter().collect();
         assert_eq!(seqs.len(), 3, "{answers:?}");

@@ -16,7 +16,7 @@ use facestream_schemas::{FrameMeta, MessageKey, Offset, Partition};
 use facestream_stages::sample::Sampler;
 use futures::StreamExt;
 use rdkafka::TopicPartitionList;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use tokio::sync::oneshot;
 
 use crate::config::{OnGap, Start};
@@ -208,6 +208,27 @@ impl Assignment {
         };
         let delay = RETRY.0.saturating_mul(1 << attempts.min(16)).min(RETRY.1);
         held.insert(partition, Held::Waiting(Waiting { attempts: attempts + 1, due: Instant::now() + delay }));
+    }
+
+    /// Notes what Kafka has confirmed as committed.
+    pub(super) fn committed(&self, partition: &Partition, offset: Offset) {
+        if let Some(Held::Bound(bound)) = self.held().get(partition) {
+            bound.lane.series.committed_offset.set(offset.0);
+        }
+    }
+
+    /// Counts a commit that Kafka has answered.
+    pub(super) fn count_commit(&self, took: Duration, failed: bool) {
+        self.lanes.metrics.commit_seconds.observe(took.as_secs_f64());
+        self.lanes.metrics.commit_errors.inc_by(u64::from(failed));
+    }
+
+    /// Makes a commit that waits for its answer, and counts it.
+    pub(super) fn timed(&self, commit: impl FnOnce() -> KafkaResult<()>) -> KafkaResult<()> {
+        let started = Instant::now();
+        let answer = commit();
+        self.count_commit(started.elapsed(), answer.is_err());
+        answer
     }
 
     /// Whether the partition's lane has won an append with rows: then the back-off starts over.

@@ -4,9 +4,11 @@
 //! consumer; it never waits more than a second for room, and nothing is sought or replaced with a message in hand.
 
 mod alone;
+mod commits;
 mod doubts;
 mod drain;
 mod intake;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
@@ -16,18 +18,19 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use facestream_schemas::{Offset, Partition};
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio_util::sync::CancellationToken;
 
-use super::assignment::{Assignment, Bound, Held, list, list_at};
+use super::assignment::{Assignment, Bound, Held, list};
+use super::commit::Commit;
 use super::rebalance::Context;
 use crate::budget::Budget;
 use crate::config::{Load, OnGap, Policy, Start};
-use crate::failpoint;
 use crate::fetch::Fetcher;
 use crate::lane::{JournalError, Lanes, Position};
 use crate::live::Live;
+use crate::metrics::{Blocked, BudgetName, Busy};
 use crate::workers::Job;
 use alone::Alone;
 use doubts::Doubts;
@@ -37,9 +40,6 @@ pub use intake::Intake;
 const POLL: Duration = Duration::from_millis(100);
 /// The longest wait for room in a budget before the consumer is looked after again.
 const ROOM: Duration = Duration::from_secs(1);
-/// Budgets full for this long (the store is out, say): partitions are paused, which throws the prefetch away but lets the
-/// thread poll, as the group demands.
-const PAUSE_AFTER: Duration = Duration::from_secs(30);
 /// A frame counts as at least this many bytes, so that the budget bounds their number too.
 const FRAME_OVERHEAD: usize = 16 << 10;
 /// What the row of a frame in flight may come to; a quarter of the rows' budget is kept for them.
@@ -123,7 +123,9 @@ impl Poller {
             poller: &self,
             housekeeping: started,
             commit: started,
+            commits: Vec::new(),
             full_since: None,
+            full: None,
             paused: false,
             frame_bytes: frame_bytes(self.in_flight.limit(), self.lanes.pending_rows.limit()),
             doubts: Doubts::default(),
@@ -147,7 +149,11 @@ struct Polling<'a> {
     poller: &'a Poller,
     housekeeping: Instant,
     commit: Instant,
+    /// On their way.
+    commits: Vec<Commit>,
     full_since: Option<Instant>,
+    /// The budget that had no room when there was none.
+    full: Option<BudgetName>,
     paused: bool,
     /// What a frame counts as at least.
     frame_bytes: usize,
@@ -160,7 +166,17 @@ struct Polling<'a> {
 }
 
 impl Polling<'_> {
+    /// A turn of the loop, with the time that it takes told apart: waits for messages are neither work nor back-pressure.
     fn step(&mut self) -> Result<(), PollError> {
+        let started = Instant::now();
+        let waited = self.turn()?;
+        let busy = started.elapsed().saturating_sub(waited);
+        self.assignment.lanes.metrics.busy_seconds.of(Busy::Poll).inc_by(busy.as_secs_f64());
+        Ok(())
+    }
+
+    /// Returns how long it has waited for room and for a message.
+    fn turn(&mut self) -> Result<Duration, PollError> {
         if let Some(error) = self.assignment.refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error.into());
         }
@@ -168,67 +184,32 @@ impl Polling<'_> {
             self.pause(false);
         }
         self.look_after_lanes();
+        self.look_after_commits();
         self.release();
         if self.commit.elapsed() >= COMMIT_EVERY {
             self.commit = Instant::now();
-            self.commit_appended(CommitMode::Async);
+            self.commit_appended();
         }
-        if !self.wait_for_room() && !self.paused {
-            return Ok(());
+        let asked = Instant::now();
+        let room = self.wait_for_room();
+        let mut waited = asked.elapsed();
+        self.assignment.lanes.metrics.blocked_seconds.of(Blocked::Poll).inc_by(waited.as_secs_f64());
+        if !room && !self.paused {
+            return Ok(waited);
         }
-        match self.consumer.poll(POLL) {
+        let asked = Instant::now();
+        let polled = self.consumer.poll(POLL);
+        let took = asked.elapsed();
+        waited += took;
+        if self.paused {
+            self.count_pause(took);
+        }
+        match polled {
             Some(Ok(message)) => self.take(&message),
             Some(Err(error)) => self.handle(error)?,
             None => {}
         }
-        Ok(())
-    }
-
-    /// Waits for room for the largest message in both budgets, a second at most. Pauses when that lasts.
-    fn wait_for_room(&mut self) -> bool {
-        let started = Instant::now();
-        let largest = usize::try_from(self.poller.max_bytes).unwrap_or(usize::MAX);
-        let longest = if self.paused { Duration::ZERO } else { ROOM };
-        let pending_rows = &self.assignment.lanes.pending_rows;
-        let budgets = [("in_flight", &self.poller.in_flight, largest), ("pending_rows", pending_rows, pending_rows.limit() / 4)];
-        let mut room = self.go_alone(longest);
-        for (name, budget, need) in budgets {
-            let asked = Instant::now();
-            let fits = budget.wait_for_room(need, longest.saturating_sub(started.elapsed()));
-            self.assignment.lanes.metrics.backpressure_seconds.with_label_values(&[name]).inc_by(asked.elapsed().as_secs_f64());
-            room &= fits;
-        }
-        if room {
-            self.full_since = None;
-            if self.paused {
-                self.pause(false);
-            }
-        } else if self.full_since.get_or_insert(started).elapsed() >= PAUSE_AFTER && !self.paused {
-            self.pause(true);
-        }
-        room
-    }
-
-    /// Pauses or resumes every partition that has a lane.
-    fn pause(&mut self, pause: bool) {
-        let bound: Vec<_> = self.partitions(|held| matches!(held, Held::Bound(_)));
-        let partitions = list(&bound);
-        let done = if pause { self.consumer.pause(&partitions) } else { self.consumer.resume(&partitions) };
-        match done {
-            Ok(()) => {
-                self.paused = pause;
-                if !pause {
-                    self.held_back.clear();
-                }
-                self.assignment.lanes.metrics.partitions_paused.set(if pause { bound.len() as i64 } else { 0 });
-                tracing::warn!(
-                    partitions = bound.len(),
-                    "{}",
-                    if pause { "memory budgets stay full, paused" } else { "resumed" }
-                );
-            }
-            Err(error) => tracing::warn!("cannot pause or resume, trying again: {error}"),
-        }
+        Ok(waited)
     }
 
     fn partitions(&self, which: impl Fn(&Held) -> bool) -> Vec<Partition> {
@@ -270,6 +251,7 @@ impl Polling<'_> {
         }
         if self.housekeeping.elapsed() >= HOUSEKEEPING {
             self.housekeeping = Instant::now();
+            self.report_pauses();
             self.tell_positions();
             self.look_into_doubts();
         }
@@ -288,32 +270,6 @@ impl Polling<'_> {
                 _ => bound.next,
             };
             bound.lane.tell(Position { bound: bound.messages, offset, high: high.get(partition).copied() });
-        }
-    }
-
-    /// Commits what the journals have won since the last time. Advice for lag tools and scalers; failing costs nothing.
-    fn commit_appended(&self, mode: CommitMode) {
-        let appended = self.assignment.lanes.board.take_appended();
-        if appended.is_empty() {
-            return;
-        }
-        failpoint::hit("before-commit");
-        let committed = list_at(appended.iter().map(|(partition, end)| (partition, *end)))
-            .and_then(|offsets| self.consumer.commit(&offsets, mode));
-        match committed {
-            Ok(()) => {
-                for (partition, end) in &appended {
-                    let number = partition.number.to_string();
-                    let labels = &[&*partition.topic, &number];
-                    self.assignment.lanes.metrics.committed_offset.with_label_values(labels).set(end.0);
-                }
-            }
-            Err(error) => {
-                tracing::warn!("cannot commit offsets (advice only, the journal decides), trying again: {error}");
-                for (partition, _) in appended {
-                    self.assignment.lanes.board.commit_again(partition);
-                }
-            }
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use facestream_schemas::dead_letter;
 use facestream_schemas::{Message, Reason};
@@ -81,8 +81,8 @@ impl KafkaOutbox {
 impl Outbox for KafkaOutbox {
     fn send(&self, outgoing: Outgoing) -> BoxFuture<'static, ()> {
         // Queued here and now, so that messages leave in the order in which they are given.
-        let first = self.0.queue(&outgoing, false);
-        Arc::clone(&self.0).deliver(outgoing, first).boxed()
+        let (first, sent) = (self.0.queue(&outgoing, false), Instant::now());
+        Arc::clone(&self.0).deliver(outgoing, first, sent).boxed()
     }
 }
 
@@ -109,19 +109,19 @@ impl Inner {
     }
 
     /// Waits for the acknowledgement; where there is none, sends again.
-    async fn deliver(self: Arc<Self>, mut outgoing: Outgoing, first: Result<DeliveryFuture, KafkaError>) {
+    async fn deliver(self: Arc<Self>, mut outgoing: Outgoing, first: Result<DeliveryFuture, KafkaError>, sent: Instant) {
         let (mut queued, mut alone) = (first, false);
         let mut delay = RETRY.0;
         loop {
             let error = match queued {
                 Ok(delivery) => match delivery.await {
-                    Ok(Ok(_)) => return self.count(outgoing.to),
+                    Ok(Ok(_)) => return self.count(outgoing.to, sent),
                     Ok(Err((error, _))) => error,
                     Err(_) => KafkaError::Canceled,
                 },
                 Err(error) => error,
             };
-            self.metrics.produce_errors.with_label_values(&[outgoing.to.as_str()]).inc();
+            self.metrics.produce_errors.of(outgoing.to.topic()).inc();
             if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
                 if alone && !self.shorten(&mut outgoing) {
                     return;
@@ -163,8 +163,9 @@ impl Inner {
         false
     }
 
-    fn count(&self, to: Output) {
-        self.metrics.events.with_label_values(&[to.as_str()]).inc();
+    fn count(&self, to: Output, sent: Instant) {
+        self.metrics.produce_seconds.observe(sent.elapsed().as_secs_f64());
+        self.metrics.events.of(to.topic()).inc();
         if let Output::DeadLetters(reason) = to {
             self.metrics.dead_letters.with_label_values(&[Reason::as_str(reason)]).inc();
         }

@@ -22,6 +22,7 @@ use super::resume::{Known, Verdict};
 use crate::clock::now;
 use crate::failpoint;
 use crate::lane::{Leave, Opened, Resume};
+use crate::metrics::Rebalance;
 
 /// The longest that the callback waits for the store; what is not open by then is tried again from the poll loop.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -76,22 +77,11 @@ impl ConsumerContext for Context {
         metrics.partitions.set(self.0.held().len() as i64);
         metrics.partitions_stopped.set(self.0.lanes.board.stopped().len() as i64);
     }
-
-    /// A failed commit is made again with the next: an idle partition would show a stale lag for ever.
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        if let Err(error) = result {
-            tracing::debug!("offsets were not committed, trying again: {error}");
-            for found in offsets.elements() {
-                self.0.lanes.board.commit_again(Partition { topic: found.topic().into(), number: found.partition() });
-            }
-        }
-    }
 }
 
 impl Context {
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &[Partition]) -> KafkaResult<()> {
-        let assigned = &self.0.lanes.metrics.rebalances.with_label_values(&["assigned"]);
-        assigned.inc_by(partitions.len() as u64);
+        self.0.lanes.metrics.rebalances.of(Rebalance::Assigned).inc_by(partitions.len() as u64);
         tracing::info!(partitions = partitions.len(), "assigned {}", names(partitions));
         let opened = self.0.open(partitions, OPEN_TIMEOUT);
         let starts = self.starts(consumer, opened);
@@ -183,10 +173,10 @@ impl Context {
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &[Partition]) -> KafkaResult<()> {
         let lost = consumer.assignment_lost();
-        let what = if lost { "lost" } else { "revoked" };
-        self.0.lanes.metrics.rebalances.with_label_values(&[what]).inc_by(partitions.len() as u64);
+        let what = if lost { Rebalance::Lost } else { Rebalance::Revoked };
+        self.0.lanes.metrics.rebalances.of(what).inc_by(partitions.len() as u64);
         if !partitions.is_empty() {
-            tracing::info!(partitions = partitions.len(), "{what} {}", names(partitions));
+            tracing::info!(partitions = partitions.len(), "{} {}", what.as_str(), names(partitions));
         }
         let held: Vec<_> = partitions.iter().filter_map(|partition| self.0.held().remove_entry(partition)).collect();
         if !partitions.is_empty() {
@@ -194,9 +184,9 @@ impl Context {
         }
         if !lost {
             let ends = self.append_what_is_complete(&held);
-            if let Err(error) = list_at(ends.iter().map(|(partition, end)| (*partition, *end)))
-                .and_then(|ends| if ends.count() == 0 { Ok(()) } else { consumer.commit(&ends, CommitMode::Sync) })
-            {
+            if let Err(error) = list_at(ends.iter().map(|(partition, end)| (*partition, *end))).and_then(|ends| {
+                if ends.count() == 0 { Ok(()) } else { self.0.timed(|| consumer.commit(&ends, CommitMode::Sync)) }
+            }) {
                 tracing::warn!("cannot commit the revoked partitions' offsets (advice only, the journal decides): {error}");
             }
         }

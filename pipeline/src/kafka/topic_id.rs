@@ -28,15 +28,15 @@ pub(super) fn topic_ids<C: ClientContext>(
 }
 
 /// Something that librdkafka allocated, and how it is freed.
-struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
+pub(super) struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
 
 impl<T> Owned<T> {
     /// `None` where librdkafka gave a null pointer.
-    fn new(pointer: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Option<Self> {
+    pub(super) fn new(pointer: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Option<Self> {
         NonNull::new(pointer).map(|pointer| Self(pointer, destroy))
     }
 
-    fn pointer(&self) -> *mut T {
+    pub(super) fn pointer(&self) -> *mut T {
         self.0.as_ptr()
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use facestream_schemas::event::{self, EventFormat};
 use facestream_schemas::tables::FrameRow;
 use facestream_schemas::{ClosedBy, Micros, Offset, WindowRow};
-use facestream_stages::aggregate::Windows;
+use facestream_stages::aggregate::{Known, Windows};
 use facestream_stages::order::Order;
 
 use super::Position;
@@ -46,7 +46,10 @@ pub(super) struct Closed {
 /// What a finished row led to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Added {
+    /// Frames that came too late for their window.
     pub(super) late: u64,
+    /// Frames that are in a window that was closed before they came.
+    pub(super) revising: u64,
     pub(super) closed: Closed,
 }
 
@@ -85,6 +88,7 @@ impl Collected {
             self.outgoing.extend(outgoing);
             let window = self.windows.add(&row, now);
             added.late += u64::from(window.late);
+            added.revising += u64::from(window.revised);
             let closed = self.keep_windows(window.closed);
             added.closed.by_watermark += closed.by_watermark;
             added.closed.idle += closed.idle;
@@ -110,6 +114,11 @@ impl Collected {
         }
         let rows = self.windows.close_idle(now);
         self.keep_windows(rows)
+    }
+
+    /// The sources that have come so far.
+    pub(super) fn sources(&self, now: Instant) -> impl Iterator<Item = Known<'_>> {
+        self.windows.sources(now)
     }
 
     /// Closes all windows as idle.
@@ -244,8 +253,8 @@ mod tests {
             late.meta.key.offset = Offset(offset);
             assert_eq!(
                 collected.insert(offset as u64, late, Vec::new(), now),
-                Added::default(),
-                "neither late nor closing anything"
+                Added { revising: 1, ..Added::default() },
+                "not too late, nor closing anything"
             );
         }
         let (batch, permit, closed) = collected.take(false, Note::Same);

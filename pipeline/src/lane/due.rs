@@ -6,6 +6,7 @@ use facestream_schemas::{Hour, Micros, Offset};
 
 use crate::journal::Note;
 use crate::journal::record::Header;
+use crate::metrics::SealReason;
 
 /// Rows of one lane that are appended at once, whatever the time: bounds memory and the size of a record.
 const PIECE_BYTES: usize = 4 << 20;
@@ -52,29 +53,6 @@ pub(super) struct Action {
     pub(super) seal: Option<SealReason>,
     /// What the record has to say besides.
     pub(super) note: Note,
-}
-
-/// What made a seal due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SealReason {
-    Size,
-    Age,
-    Hour,
-    Folders,
-    Shutdown,
-}
-
-impl SealReason {
-    /// The metric's label.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Size => "size",
-            Self::Age => "age",
-            Self::Hour => "hour",
-            Self::Folders => "folders",
-            Self::Shutdown => "shutdown",
-        }
-    }
 }
 
 /// What is due now. A partition with nothing new appends only a due seal.

@@ -10,12 +10,15 @@ use tokio::task::JoinHandle;
 
 use super::outbox::Outgoing;
 use crate::budget::Permit;
+use crate::metrics::PartitionSeries;
 
 /// The poll thread's end of a lane. Dropping it drops the lane: what it has not appended is forgotten.
 #[derive(Debug)]
 pub struct LaneHandle {
     /// Which lane of the process this is: a partition can have several, one after the other.
     pub id: u64,
+    /// The metrics of its partition.
+    pub series: PartitionSeries,
     pub(super) rows: mpsc::Sender<Finished>,
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) task: JoinHandle<()>,

@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 
 use crate::budget::Permit;
+use crate::metrics::OutputTopic;
 
 /// What a message is for: each has its topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +27,11 @@ pub enum Output {
 impl Output {
     /// The metric's label.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub fn topic(self) -> OutputTopic {
         match self {
-            Self::Events => "events",
-            Self::Windows => "windows",
-            Self::DeadLetters(_) => "dead_letters",
+            Self::Events => OutputTopic::Events,
+            Self::Windows => OutputTopic::Windows,
+            Self::DeadLetters(_) => OutputTopic::DeadLetters,
         }
     }
 }

@@ -16,6 +16,7 @@ use super::source::{Shot, Source};
 use super::strip::Finished;
 use super::{Failure, Inner};
 use crate::clock;
+use crate::metrics::Stage;
 
 /// A message's turn. Without a live page it is nothing.
 #[derive(Debug)]
@@ -135,7 +136,7 @@ impl Own {
         };
         let metrics = &self.live.metrics;
         let took: Duration = took + started.elapsed();
-        metrics.stage_seconds.with_label_values(&["live"]).observe(took.as_secs_f64());
+        metrics.stage_seconds.of(Stage::Live).observe(took.as_secs_f64());
         if self.source.show(number, jpeg, self.live.now_ms()) {
             metrics.live_images.inc();
         }

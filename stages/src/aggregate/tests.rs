@@ -29,6 +29,14 @@ fn a_silent_source_is_closed_and_a_lively_one_is_not() {
     tested.add(&frame("silent", 3, Some(2)), start);
     tested.add(&frame("lively", 3, Some(0)), start + Duration::from_secs(29));
     assert_eq!(tested.close_idle(start + Duration::from_secs(29)), []);
+    let active = |second| {
+        let now = start + Duration::from_secs(second);
+        let sources = tested.sources(now).map(|known| (known.source.as_str().to_owned(), known.is_active, known.watermark));
+        sources.collect::<Vec<_>>()
+    };
+    let known = |source: &str, is_active| (source.to_owned(), is_active, Micros(SECOND));
+    assert_eq!(active(29), [known("lively", true), known("silent", true)]);
+    assert_eq!(active(30), [known("lively", true), known("silent", false)]);
     let closed = tested.close_idle(start + Duration::from_secs(30));
     assert_eq!(closed.len(), 1);
     assert_eq!((closed[0].source_id.as_str(), closed[0].closed_by, closed[0].faces_total), ("silent", ClosedBy::Idle, 2));

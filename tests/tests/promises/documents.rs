@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use facestream::scene::Scene;
-use facestream_schemas::{Partition, Size};
+use facestream_schemas::{Micros, Partition, Size, SourceId};
 use facestream_tests::{Duck, Facestream, Kafka, scratch};
 
 use crate::{LONG, file_url};
@@ -62,18 +63,36 @@ fn every_metric_that_dashboard_and_documents_name_is_exported() {
     let metrics = facestream::metrics::Metrics::new();
     metrics.hold(&Partition { topic: "frames".into(), number: 0 });
     metrics.build_info.with_label_values(&["", "", ""]).set(1);
+    metrics.sources_apart.tell_apart(1);
+    metrics.sources_apart.count(&SourceId::new("a"), 0, Micros(0), Instant::now());
     let page = metrics.render();
     let exported: BTreeSet<_> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    let named: Vec<_> = ["deploy/grafana/facestream.json", "README.md", "deploy/prometheus/prometheus.yaml"]
-        .into_iter()
-        .flat_map(|path| metrics_named_in(&read(path)).into_iter().map(move |metric| (path, metric)))
-        .collect();
-    assert!(named.iter().any(|(path, _)| path.contains("grafana")), "the dashboard names metrics");
+    let grafana = fs::read_dir(workspace().join("deploy/grafana")).into_iter().flatten().flatten();
+    let dashboards = grafana.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|ext| ext == "json"));
+    let dashboards = dashboards.filter_map(|path| Some(format!("deploy/grafana/{}", path.file_name()?.to_string_lossy())));
+    let documents = ["README.md", "deploy/metrics.md", "deploy/prometheus/prometheus.yaml"].map(str::to_owned);
+    let named = dashboards.chain(documents).flat_map(|path| {
+        let metrics = metrics_named_in(&read(&path));
+        metrics.into_iter().map(move |metric| (path.clone(), metric))
+    });
     for (path, metric) in named {
         let known =
             ["", "_bucket", "_count", "_sum"].iter().any(|part| exported.contains(metric.strip_suffix(part).unwrap_or("")));
         assert!(known, "{path} names {metric}, which is not exported");
     }
+}
+
+#[test]
+fn the_reference_of_metrics_is_what_the_command_prints() {
+    let document = read("deploy/metrics.md");
+    let (_, rest) = document.split_once("<!-- facestream metrics --format markdown -->\n").expect("the first marker");
+    let (written, _) = rest.split_once("<!-- end -->").expect("the second marker");
+    let printed = Facestream::command(scratch().path(), &["metrics", "--format", "markdown"], LONG);
+    assert_eq!(printed.code, Some(0), "{}", printed.output);
+    assert!(
+        written == printed.output,
+        "deploy/metrics.md is not up to date: put what `facestream metrics --format markdown` prints between its two markers"
+    );
 }
 
 /// Source files in a folder, at any depth, tests aside.

@@ -17,6 +17,7 @@ mod kafka_gaps;
 mod lifecycle;
 mod live;
 mod load;
+mod metrics;
 mod outputs;
 mod poison;
 mod pressure;

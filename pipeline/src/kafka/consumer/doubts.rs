@@ -166,7 +166,8 @@ impl Polling<'_> {
     fn go_on(&self, opened: Opened, resume: Resume) -> KafkaResult<()> {
         let partition = opened.partition().clone();
         if opened.end_offset().is_some() {
-            self.consumer.commit(&list_at([(&partition, resume.at)])?, CommitMode::Sync)?;
+            let offsets = list_at([(&partition, resume.at)])?;
+            self.assignment.timed(|| self.consumer.commit(&offsets, CommitMode::Sync))?;
         }
         self.seek([(&partition, resume.start())])?;
         self.consumer.resume(&list([&partition]))?;

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::consumer::Consumer;
 
 use super::super::assignment::{Held, list};
 use super::Polling;
@@ -33,7 +33,7 @@ impl Polling<'_> {
             close_windows: at_end,
         });
         self.leave(started + self.poller.drain_timeout, |_| Leave::NOW);
-        self.commit_appended(CommitMode::Sync);
+        self.commit_rest();
         let left = self.partitions(|held| matches!(held, Held::Bound(_)));
         if !left.is_empty() {
             let names: Vec<_> = left.iter().map(ToString::to_string).collect();

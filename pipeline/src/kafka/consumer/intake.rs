@@ -21,6 +21,7 @@ use crate::config::{Load, Policy};
 use crate::fetch::Fetched;
 use crate::kafka::assignment::{Care, Held, list};
 use crate::kafka::headers::{Header, headers};
+use crate::metrics::Queue;
 use crate::workers::Job;
 
 /// A partition is held back when its pictures that wait to be fetched come to this part of the memory for frames, shared by all
@@ -91,7 +92,7 @@ impl Polling<'_> {
         if matches!(job.picture, Ok(Picture::At(_))) && !job.is_stale() {
             self.fetch(job);
         } else {
-            self.assignment.lanes.metrics.queued_frames.inc();
+            self.assignment.lanes.metrics.queue_depth.of(Queue::Work).inc();
             // Fails only when all workers are gone; the message then has no row and is the next run's.
             let _ = self.poller.jobs.send(job);
         }
@@ -103,7 +104,7 @@ impl Polling<'_> {
         let reference = reference.clone();
         let partition = Partition { topic: Arc::clone(&job.meta.key.topic), number: job.meta.key.partition };
         let (jobs, ticket) = (Arc::downgrade(&self.poller.jobs), job.ticket.clone());
-        let queued = self.assignment.lanes.metrics.queued_frames.clone();
+        let queued = self.assignment.lanes.metrics.queue_depth.of(Queue::Work).clone();
         let done = move |fetched: Fetched| {
             job.polled = Instant::now();
             job.fetch = Some(fetched.took);

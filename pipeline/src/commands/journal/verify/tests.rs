@@ -21,7 +21,7 @@ use crate::journal::log::Log;
 use crate::journal::publish::Publisher;
 use crate::journal::record::{FORMAT_VERSION, Header, Jump, Record, Rows, Seq, Why};
 use crate::journal::{Batch, Journal, Note, Opened, Writer, samples};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, SealReason};
 use crate::store::Store;
 
 fn ground(store: Store) -> Ground {
@@ -66,7 +66,7 @@ impl Ground {
                 .await
                 .unwrap();
             if seal {
-                journal.publish(&self.publisher()).await.unwrap();
+                journal.publish(&self.publisher(), SealReason::Size).await.unwrap();
             }
         });
     }
