@@ -194,7 +194,9 @@ impl Worker {
         ticket.finish(row, outgoing, permit);
         metrics.blocked_seconds.of(Blocked::Work).inc_by(finished.elapsed().as_secs_f64());
         if let Some(told) = told {
+            let started = Instant::now();
             self.show(turn, told, glimpse);
+            metrics.busy_seconds.of(Busy::Work).inc_by(started.elapsed().as_secs_f64());
         }
     }
 

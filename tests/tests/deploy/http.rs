@@ -20,7 +20,7 @@ const BEARER: (&str, &str) = ("authorization", "Bearer a-token-of-some-length");
 fn problems(folder: &Path, description: &Path, answers: &[Value]) -> String {
     let file = folder.join("answers.json");
     std::fs::write(&file, Value::from(answers.to_vec()).to_string()).expect("writing");
-    let script = workspace().join("tests/tests/deploy/http.py");
+    let script = workspace().join("tests/tests/deploy/answers.py");
     let ran = Command::new(deploy_command("python")).arg(script).arg(description).arg(&file).output().expect("Python");
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert_eq!(ran.status.success(), said.trim().is_empty(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
