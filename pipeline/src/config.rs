@@ -31,7 +31,7 @@ pub use facestream_schemas::event::{EventFormat, What};
 pub use load::{Mistake, Mistakes, load};
 pub(crate) use rules::is_option;
 pub use rules::topic_mistake;
-pub use secrets::Settings;
+pub use secrets::{Secret, Settings};
 pub use show::show;
 pub use source::{Needs, Origin, Origins, Sources};
 pub use template::TEMPLATE;
@@ -58,6 +58,7 @@ pub struct Config {
     /// What is different for one topic, by flat keys: `NAME.load.policy`, `NAME.envelope.format`.
     pub topics: Settings,
     pub http: Http,
+    pub live: Live,
     pub metrics: Metrics,
     pub log: Log,
 }
@@ -320,6 +321,18 @@ pub enum Policy {
 pub struct Http {
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// What everything but the probes asks for; empty for nothing.
+    pub token: Secret,
+}
+
+/// The live page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Live {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Whether faces are hidden on its pictures.
+    pub blur: bool,
 }
 
 /// What the metrics tell apart.

@@ -17,6 +17,7 @@ pub mod clock;
 pub mod config;
 pub mod failpoint;
 pub mod fetch;
+pub mod live;
 pub mod logging;
 pub mod metrics;
 pub mod models;

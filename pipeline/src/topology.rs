@@ -9,18 +9,18 @@
 //! blocks); each lane's inbox is bounded and always drained; rows wait in lanes within the budget `pending_rows`. Threads: one
 //! polls Kafka and owns its consumer, N work, tokio carries I/O only.
 
+mod sight;
+
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
-use facestream_schemas::DetectorIdentity;
 use facestream_schemas::envelope::{Field, Rules};
 use facestream_schemas::event::EventSettings;
 use facestream_stages::aggregate::{Late, WindowSettings};
 use facestream_stages::detect;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use serde_json::json;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::budget::Budget;
 use crate::config::{self, ByteSize, Config};
 use crate::fetch::{FetchSetupError, Fetcher};
-use crate::http::{self, Sight};
+use crate::http;
 use crate::journal::Writer;
 use crate::journal::publish::Publisher;
 use crate::kafka::client::{self, QUEUE_KIB};
@@ -36,6 +36,7 @@ use crate::kafka::consumer::{Intake, PollError, Poller, most_frames};
 use crate::kafka::outbox::KafkaOutbox;
 use crate::kafka::{Ends, ends};
 use crate::lane::{Board, Lanes, Outbox, Rolling, Takeovers};
+use crate::live::Live;
 use crate::metrics::{BudgetName, Metrics};
 use crate::models::{Folders, ModelsError};
 use crate::store::{ProbeError, Store, StoreError, probe_create_only};
@@ -90,13 +91,13 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
 
     // What looks for faces: one decoder and one detector session per worker.
     let run_id: Arc<str> = Uuid::new_v4().to_string().into();
-    let blueprint = blueprint(config, &run_id, &metrics)?;
     let workers = config.workers.count.resolve().get();
+    let live = sight::live(config, workers, &metrics);
+    let blueprint = blueprint(config, &run_id, &live, &metrics)?;
     let parts = (0..workers).map(|_| blueprint.build()).collect::<Result<Vec<_>, _>>().map_err(TopologyError::Detector)?;
     let detector = Arc::clone(parts[0].identity());
 
-    let sight = Sight { metrics: metrics.clone(), board: board.clone(), decided: decided(config, &detector, workers, &listener) };
-    announce(&sight, &detector);
+    let sight = sight::sight(config, &listener, (&run_id, &detector, workers), (&board, &live, &metrics))?;
     let served = tokio::spawn(http::serve(listener, sight));
 
     // Where frames come from.
@@ -147,6 +148,7 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
         in_flight,
         max_bytes: largest(config),
         fetcher,
+        live,
         keeps_originals: !config.dead_letters.topic.is_empty(),
         stop: stop.clone(),
         at_end,
@@ -171,7 +173,7 @@ async fn poll_to_the_end(poller: Poller) -> Result<(), TopologyError> {
     Ok(ended.await.map_err(|_| TopologyError::Panic)??)
 }
 
-fn blueprint(config: &Config, run_id: &Arc<str>, metrics: &Metrics) -> Result<Blueprint, TopologyError> {
+fn blueprint(config: &Config, run_id: &Arc<str>, live: &Live, metrics: &Metrics) -> Result<Blueprint, TopologyError> {
     let folders = Folders::from_env()?;
     let model = folders.find(&config.detector.model)?;
     detect::init_runtime(&folders.runtime_library()?).map_err(|error| TopologyError::Detector(error.into()))?;
@@ -190,6 +192,7 @@ fn blueprint(config: &Config, run_id: &Arc<str>, metrics: &Metrics) -> Result<Bl
             dead_letters: (!config.dead_letters.topic.is_empty()).then_some(config.dead_letters.max_bytes.bytes()),
         },
         run_id: Arc::clone(run_id),
+        live: live.clone(),
         metrics: metrics.clone(),
     })
 }
@@ -207,10 +210,9 @@ fn budget(name: BudgetName, bytes: u64, metrics: &Metrics) -> Budget {
 
 /// Who writes the journal: a consumer group of a Kafka cluster, and for people the host, the process and the run.
 pub(crate) fn writer(config: &Config, cluster: &str, run_id: &str, model_sha256: Option<String>) -> Writer {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Writer {
         pipeline_id: format!("{cluster}/{}", config.kafka.group),
-        owner: format!("{}/{}/{run_id}", host.trim(), std::process::id()),
+        owner: format!("{}/{}/{run_id}", sight::host(), std::process::id()),
         model_sha256,
     }
 }
@@ -266,45 +268,6 @@ fn rolling(config: &Config) -> Rolling {
         roll_bytes: config.parquet.roll_bytes.bytes(),
         roll_every: config.parquet.roll_every,
     }
-}
-
-/// What was decided, for the log and for `/status`.
-fn decided(
-    config: &Config,
-    detector: &DetectorIdentity,
-    workers: usize,
-    listener: &tokio::net::TcpListener,
-) -> serde_json::Value {
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "brokers": config.kafka.brokers,
-        "topics": config.kafka.topics,
-        "group": config.kafka.group,
-        "store": config.store.url,
-        "detector": detector.detector_id,
-        "model_sha256": detector.model_sha256,
-        "workers": workers,
-        "http": listener.local_addr().map(|address| format!("http://{address}")).unwrap_or_default(),
-    })
-}
-
-fn announce(sight: &Sight, detector: &DetectorIdentity) {
-    let decided = &sight.decided;
-    let text = |key: &str| decided[key].as_str().unwrap_or_default().to_owned();
-    tracing::info!(
-        version = text("version"),
-        brokers = text("brokers"),
-        topics = %decided["topics"],
-        group = text("group"),
-        store = text("store"),
-        detector = text("detector"),
-        model_sha256 = text("model_sha256"),
-        workers = %decided["workers"],
-        http = text("http"),
-        "starting"
-    );
-    let sha = detector.model_sha256.as_deref().unwrap_or_default();
-    sight.metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), &detector.detector_id, sha]).set(1);
 }
 
 /// The cluster's id and, for a run until the end, where that is. Waits for a broker; `None` where the wait was stopped.

@@ -19,14 +19,16 @@ use facestream_schemas::dead_letter::{self, Original};
 use facestream_schemas::envelope::{ImageFormat, sniff};
 use facestream_schemas::event::{self, EventSettings};
 use facestream_schemas::tables::{FrameRow, Timings, folder};
-use facestream_schemas::{Detection, DetectorIdentity, FrameMeta, Picture, Reason, Rejection, Size};
-use facestream_stages::decode::{Decode, Limits};
+use facestream_schemas::{Bbox, Detection, DetectorIdentity, FrameMeta, Picture, Reason, Rejection, Size};
+use facestream_stages::annotate::Easel;
+use facestream_stages::decode::{Decode, Image, Limits};
 use facestream_stages::detect::{self, Detector, Settings};
 
 use crate::budget::Permit;
 use crate::clock::now;
 use crate::failpoint;
 use crate::lane::{Outgoing, Output, Ticket};
+use crate::live::{self, Glimpse, Live, Told, Turn};
 use crate::metrics::{Blocked, Busy, Metrics, Queue, Since, Stage, Status, Until};
 
 /// A message on its way through a worker.
@@ -38,6 +40,8 @@ pub struct Job {
     pub picture: Result<Picture, Rejection>,
     /// Where the row goes, and as which number.
     pub ticket: Ticket,
+    /// Its turn among the messages of its source, for the live page.
+    pub turn: Turn,
     /// The image's share of the budget.
     pub permit: Permit,
     /// When it was polled.
@@ -77,6 +81,8 @@ pub struct Blueprint {
     pub outputs: Outputs,
     /// This run of the process.
     pub run_id: Arc<str>,
+    /// The live page.
+    pub live: Live,
     /// Where work is counted.
     pub metrics: Metrics,
 }
@@ -93,7 +99,10 @@ pub struct Outputs {
 impl Blueprint {
     /// A decoder and a detector session of one's own.
     pub fn build(&self) -> anyhow::Result<Parts> {
-        let detector = detect::load(&self.model, &self.settings)?;
+        let mut detector = detect::load(&self.model, &self.settings)?;
+        if self.live.blurs() {
+            detector.remember_weak(live::BLURRED_FROM.min(self.settings.score_threshold));
+        }
         // Each frame brings its topic's own.
         let decode = Decode::new(Limits { max_pixels: 0 }, detector.input())?;
         let identity = Arc::new(detector.identity().clone());
@@ -118,7 +127,7 @@ impl Parts {
 
 /// Starts a worker thread; it ends when the channel's other end is gone.
 pub fn spawn(id: i32, parts: Parts, blueprint: Blueprint, jobs: Receiver<Job>) -> std::io::Result<JoinHandle<()>> {
-    let mut worker = Worker { id, parts, blueprint };
+    let mut worker = Worker { id, parts, blueprint, easel: Easel::default() };
     std::thread::Builder::new().name(format!("worker-{id}")).spawn(move || {
         for job in jobs {
             worker.take(job);
@@ -130,6 +139,7 @@ struct Worker {
     id: i32,
     parts: Parts,
     blueprint: Blueprint,
+    easel: Easel,
 }
 
 /// What looking at a frame gave.
@@ -137,12 +147,14 @@ struct Seen {
     image: Option<Size>,
     outcome: Result<Vec<Detection>, Rejection>,
     timings: Timings,
+    /// For the live page.
+    glimpse: Option<Glimpse>,
 }
 
 impl Seen {
     /// Nothing was looked at.
     fn nothing(rejection: Rejection) -> Self {
-        Self { image: None, outcome: Err(rejection), timings: Timings::default() }
+        Self { image: None, outcome: Err(rejection), timings: Timings::default(), glimpse: None }
     }
 }
 
@@ -150,23 +162,26 @@ impl Worker {
     fn take(&mut self, job: Job) {
         let started = Instant::now();
         let metrics = self.blueprint.metrics.clone();
+        let _busy = self.blueprint.live.busy(self.id);
         metrics.queue_depth.of(Queue::Work).dec();
         metrics.busy_workers.inc();
         let queue = started.saturating_duration_since(job.polled);
         metrics.stage_seconds.of(Stage::Queue).observe(queue.as_secs_f64());
 
-        let Job { mut meta, picture, ticket, permit, fetch, max_pixels, max_age, original, .. } = job;
+        let Job { mut meta, picture, ticket, turn, permit, fetch, max_pixels, max_age, original, .. } = job;
         self.parts.decode.limit(Limits { max_pixels });
         let mut seen = match picture.and_then(|picture| timely(picture, &meta, max_age)) {
             Ok(picture) => {
                 failpoint::hit_at(|| format!("frame:{}", meta.frame_id));
-                self.look_safely(picture, &mut meta)
+                self.look_safely(picture, &mut meta, &turn)
             }
             Err(rejection) => Seen::nothing(rejection),
         };
         seen.timings.queue_ms = Some(millis(queue));
         seen.timings.fetch_ms = fetch.map(millis);
+        let glimpse = seen.glimpse.take();
         let row = self.row(meta, seen);
+        let told = self.blueprint.live.is_on().then(|| Told::of(&row));
         count(&metrics, &row, Instant::now());
         let outgoing = catch_unwind(AssertUnwindSafe(|| self.outgoing(&row, original.as_deref()))).unwrap_or_else(|panic| {
             let what = self.panicked(&row.meta, &*panic);
@@ -178,6 +193,27 @@ impl Worker {
         metrics.busy_seconds.of(Busy::Work).inc_by(finished.duration_since(started).as_secs_f64());
         ticket.finish(row, outgoing, permit);
         metrics.blocked_seconds.of(Blocked::Work).inc_by(finished.elapsed().as_secs_f64());
+        if let Some(told) = told {
+            self.show(turn, told, glimpse);
+        }
+    }
+
+    /// Has the live page show what came of the frame. Its row is with its lane already: whatever happens here, rows are the same.
+    fn show(&mut self, turn: Turn, told: Told, glimpse: Option<Glimpse>) {
+        let shown = catch_unwind(AssertUnwindSafe(|| turn.finish(told, glimpse, &mut self.easel)));
+        if shown.is_err() {
+            tracing::error!("a picture for the live page could not be made: a bug");
+            self.easel = Easel::default();
+        }
+    }
+
+    /// What the live page needs of the image: a panic there is not the frame's fault.
+    fn glance(turn: &Turn, image: &Image<'_>, faces: &[Detection], weak: &[Bbox], easel: &mut Easel) -> Option<Glimpse> {
+        catch_unwind(AssertUnwindSafe(|| turn.glance(image, faces, weak, easel))).unwrap_or_else(|_| {
+            tracing::error!("a frame could not be looked at for the live page: a bug");
+            *easel = Easel::default();
+            None
+        })
     }
 
     /// What others are told of the frame.
@@ -194,8 +230,8 @@ impl Worker {
     }
 
     /// A panic is a bug of ours, not the end of the stream: the frame is rejected and the worker rebuilt from scratch.
-    fn look_safely(&mut self, picture: Picture, meta: &mut FrameMeta) -> Seen {
-        catch_unwind(AssertUnwindSafe(|| self.look(picture, meta))).unwrap_or_else(|panic| {
+    fn look_safely(&mut self, picture: Picture, meta: &mut FrameMeta, turn: &Turn) -> Seen {
+        catch_unwind(AssertUnwindSafe(|| self.look(picture, meta, turn))).unwrap_or_else(|panic| {
             let what = self.panicked(meta, &*panic);
             match self.blueprint.build() {
                 Ok(parts) => self.parts = parts,
@@ -214,7 +250,7 @@ impl Worker {
         what
     }
 
-    fn look(&mut self, picture: Picture, meta: &mut FrameMeta) -> Seen {
+    fn look(&mut self, picture: Picture, meta: &mut FrameMeta, turn: &Turn) -> Seen {
         let started = Instant::now();
         let image = match encoded(picture) {
             Ok(image) => image,
@@ -227,17 +263,20 @@ impl Worker {
         let timings = Timings { decode_ms: Some(millis(decode)), ..Timings::default() };
         let image = match decoded {
             Ok(image) => image,
-            Err(rejection) => return Seen { image: None, outcome: Err(rejection), timings },
+            Err(rejection) => return Seen { image: None, outcome: Err(rejection), timings, glimpse: None },
         };
 
         let started = Instant::now();
         let outcome = self.parts.detector.detect(&image);
         let detect = started.elapsed();
         self.blueprint.metrics.stage_seconds.of(Stage::Detect).observe(detect.as_secs_f64());
+        let (detector, easel) = (&self.parts.detector, &mut self.easel);
+        let glimpse = outcome.as_ref().ok().and_then(|faces| Self::glance(turn, &image, faces, detector.weak(), easel));
         Seen {
             image: Some(image.original),
             outcome: outcome.map_err(|error| Rejection::new(Reason::DetectorError, error)),
             timings: Timings { detect_ms: Some(millis(detect)), ..timings },
+            glimpse,
         }
     }
 

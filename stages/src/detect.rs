@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use facestream_schemas::{Detection, DetectorIdentity, Size};
+use facestream_schemas::{Bbox, Detection, DetectorIdentity, Size};
 
 use crate::decode::Image;
 
@@ -15,6 +15,7 @@ mod fixtures;
 mod nms;
 mod runtime;
 mod scripted;
+mod weak;
 mod yunet;
 
 pub use centerface::CenterFace;
@@ -32,6 +33,15 @@ pub trait Detector: Send {
 
     /// The faces in one image, best first, in pixels of `image.original`, unclipped.
     fn detect(&mut self, image: &Image<'_>) -> Result<Vec<Detection>, DetectError>;
+
+    /// From now on remembers faces too that [`Detector::detect`] leaves out, down to this score. What `detect` gives stays the same.
+    fn remember_weak(&mut self, _least_score: f32) {}
+
+    /// The faces of the last image that `detect` left out, their score or their size being too low: boxes in pixels of the
+    /// original image. Those that nearly coincide with another face are left out here, too.
+    fn weak(&self) -> &[Bbox] {
+        &[]
+    }
 }
 
 /// What can be set on every detector.

@@ -140,7 +140,7 @@ impl Letterbox {
 
 /// Up to a reduction by two, plain bilinear interpolation sees every pixel, and takes two thirds of the time; beyond that the
 /// filter's support has to grow with the reduction, or pixels would be skipped.
-fn filter(size: Size, fitted: Size) -> ResizeAlg {
+pub(crate) fn filter(size: Size, fitted: Size) -> ResizeAlg {
     if size.w <= 2 * fitted.w && size.h <= 2 * fitted.h {
         ResizeAlg::Interpolation(FilterType::Bilinear)
     } else {

@@ -1,6 +1,7 @@
-//! `facestream demo`: virtual cameras, a broker inside this process, the real pipeline, and Parquet files to look at.
+//! `facestream demo`: virtual cameras, a broker inside this process, the real pipeline, a live page, and Parquet files to look at.
 //!
-//! In: how long, and if wanted a broker and a folder. Out: the tables in a new folder, and a report on stdout that reads them back.
+//! In: how long, and if wanted a broker and a folder. Out: first the live page's address, then the tables in a new folder, and a report on
+//! stdout that reads them back.
 //! Invariant: it succeeds only if every frame that the cameras sent has exactly one row.
 
 mod broker;
@@ -242,7 +243,8 @@ fn introduce(args: &Args, folder: &Path, listen: SocketAddr) -> anyhow::Result<(
         None => "until Ctrl-C".to_owned(),
     };
     say(&format!(
-        "facestream demo: {} virtual cameras, Kafka ({broker}), detection, Parquet\n  \
+        "watch it at http://{listen}/\n\n\
+         facestream demo: {} virtual cameras, Kafka ({broker}), detection, Parquet\n  \
          tables   {}\n  metrics  http://{listen}/metrics while it runs\n  time     {end}\n",
         args.cameras,
         folder.display(),

@@ -8,7 +8,8 @@ use facestream_schemas::envelope::{Format, TimeUnit};
 
 use super::{
     ByteSize, Config, Count, DeadLetters, Detector, Envelope, EventFormat, Events, Fetch, GroupProtocol, Http, Journal, Kafka,
-    Late, Load, Log, LogFormat, Metrics, OnGap, Parquet, Policy, Run, Settings, Start, Store, What, Windows, Workers,
+    Late, Live, Load, Log, LogFormat, Metrics, OnGap, Parquet, Policy, Run, Secret, Settings, Start, Store, What, Windows,
+    Workers,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -67,7 +68,8 @@ impl Default for Config {
             dead_letters: DeadLetters { topic: String::new(), max_attempts: 5, max_bytes: ByteSize(896 * 1024) },
             load: Load { policy: Policy::KeepAll, fps: 0.0, max_age: Duration::from_secs(10) },
             topics: Settings::default(),
-            http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)) },
+            http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)), token: Secret::default() },
+            live: Live { enabled: true, blur: true },
             metrics: Metrics { source_label: false, source_limit: 1_000 },
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
         }

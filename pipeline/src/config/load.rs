@@ -11,7 +11,7 @@ use super::Config;
 use super::given::{Given, gather};
 use super::rules;
 use super::schema::{Place, Schema};
-use super::secrets::resolve;
+use super::secrets::{is_secret_key, resolve};
 use super::source::{Origin, Origins, Sources};
 
 /// One thing that is wrong with the configuration.
@@ -82,6 +82,7 @@ impl Loading {
     fn take(&mut self, given: Given, sources: &Sources) {
         let taken = match self.schema.place(&given.key) {
             None => Err(self.schema.explain(&given.key)),
+            Some(Place::Leaf(path)) if is_secret_key(&given.key) => self.take_secret(&path, &given.value, sources),
             Some(Place::Leaf(path)) => self.take_leaf(&path, &given.value),
             Some(Place::Free(path)) => self.take_property(&path, &given.value, sources),
         };
@@ -102,6 +103,12 @@ impl Loading {
             Some(typed) if self.put(path, &typed).is_ok() => Ok(()),
             _ => self.put(path, value),
         }
+    }
+
+    /// No message quotes the value.
+    fn take_secret(&mut self, path: &[String], value: &Value, sources: &Sources) -> Result<(), String> {
+        let Value::String(text) = value else { return Err("expected text: put it in quotes".to_owned()) };
+        self.put(path, &Value::String(resolve(text, sources)?))
     }
 
     fn take_property(&mut self, path: &[String], value: &Value, sources: &Sources) -> Result<(), String> {

@@ -20,6 +20,8 @@ use super::{Allowed, ByteSize, Config, Envelope, Fetch, Kafka, Load, Policy, Sto
 const KAFKA_QUEUE: ByteSize = ByteSize(16 << 20);
 /// librdkafka takes no response over 100 MB (`receive.message.max.bytes`).
 const LARGEST_MESSAGE: ByteSize = ByteSize(64 << 20);
+/// Shorter tokens can be guessed.
+const LEAST_TOKEN: usize = 16;
 const DAY: Duration = Duration::from_hours(24);
 
 /// Every broken rule, as (key, what is wrong).
@@ -105,6 +107,7 @@ fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
             ),
         ),
         ("dead_letters.max_attempts", (c.dead_letters.max_attempts > 0, "has to be at least 1".to_owned())),
+        ("http.token", token(c.http.token.reveal())),
         ("metrics.source_limit", ((1..=100_000).contains(&c.metrics.source_limit), "has to be from 1 to 100000".to_owned())),
         (
             "log.level",
@@ -118,6 +121,20 @@ fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
         ),
     ];
     checks.into_iter().map(|(key, (holds, text))| (key, holds, text)).collect()
+}
+
+/// Whether a token can be sent and not be guessed. The text never quotes it.
+fn token(token: &str) -> (bool, String) {
+    if !token.chars().all(|c| c.is_ascii_graphic()) {
+        return (
+            false,
+            "has characters that a header cannot carry: use letters, digits and punctuation, without spaces".to_owned(),
+        );
+    }
+    let length = token.len();
+    let text =
+        format!("has {length} characters: shorter than {LEAST_TOKEN} can be guessed; `openssl rand -hex 24` makes a good one");
+    (token.is_empty() || length >= LEAST_TOKEN, text)
 }
 
 /// What comes in beside Kafka's own settings, and what goes out beside the store's.

@@ -1,7 +1,7 @@
-//! Free maps of properties, whose values may be secrets.
+//! Secrets, and free maps of properties, whose values may be some.
 //!
 //! In: properties as written, where `env:NAME` and `file:PATH` stand for a secret kept elsewhere. Out: the secrets themselves.
-//! Invariant: no value of a [`Settings`] appears in `Debug`, and none of a secret key in [`shown`].
+//! Invariant: no value of a [`Settings`] or [`Secret`] appears in `Debug`, and none of a secret key in [`shown`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,6 +36,45 @@ impl fmt::Debug for Settings {
     }
 }
 
+/// A value of ours that is a secret; empty where none was given. `Debug` prints whether there is one.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether none was given.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(secret: &str) -> Self {
+        Self(secret.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_empty() { "(none)" } else { "(secret)" })
+    }
+}
+
+/// Keys outside of free maps whose values are secrets.
+const SECRET_KEYS: [&str; 1] = ["http.token"];
+
+/// Whether the key's value is a secret.
+pub(super) fn is_secret_key(key: &str) -> bool {
+    SECRET_KEYS.contains(&key)
+}
+
 /// The value that `text` stands for: an environment variable's for `env:NAME`, a file's without its trailing newline for
 /// `file:PATH`, else `text` itself.
 pub(super) fn resolve(text: &str, sources: &Sources) -> Result<String, String> {
@@ -51,10 +90,10 @@ pub(super) fn resolve(text: &str, sources: &Sources) -> Result<String, String> {
     }
 }
 
-/// How the value `text` of property `name` may be shown: a reference as it is, the value of a secret key not at all.
+/// How the value `text` of property `name` may be shown: nothing and a reference as they are, the value of a secret key not at all.
 pub(super) fn shown<'a>(name: &str, text: &'a str) -> &'a str {
-    let is_reference = text.starts_with("env:") || text.starts_with("file:");
-    if is_secret(name) && !is_reference { "(redacted)" } else { text }
+    let tells_nothing = text.is_empty() || text.starts_with("env:") || text.starts_with("file:");
+    if is_secret(name) && !tells_nothing { "(redacted)" } else { text }
 }
 
 /// Whether a property's name says that its value is a secret. Too many is better than too few.
@@ -101,5 +140,6 @@ mod tests {
     fn debug_prints_no_value() {
         let settings: Settings = [("sasl.password".to_owned(), "hunter2".to_owned())].into_iter().collect();
         assert_eq!(format!("{settings:?}"), r#"{"sasl.password"}"#);
+        assert_eq!(format!("{:?} {:?}", Secret::from("hunter2"), Secret::default()), "(secret) (none)");
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::secrets::shown;
+use super::secrets::{is_secret_key, shown};
 use super::{Config, Origins};
 
 /// Every value of `config` with its origin. The text is TOML; as a configuration it lacks the secrets.
@@ -32,13 +32,17 @@ fn write_section<'a>(text: &mut String, section: &str, values: impl Iterator<Ite
     let is_free = section.contains('.');
     let lines: Vec<(String, &super::Origin)> = values
         .map(|(name, value)| {
+            let key = format!("{section}.{name}");
             let value = match value.as_str() {
                 Some(secret) if is_free => Value::from(shown(name, secret)),
+                Some(_) if is_secret_key(&key) => {
+                    Value::from(shown(name, origins.written(&key).and_then(Value::as_str).unwrap_or_default()))
+                }
                 _ => value.clone(),
             };
             // A JSON string is a TOML string too.
             let name_shown = if is_free { Value::from(name).to_string() } else { name.to_owned() };
-            (format!("{name_shown} = {value}"), origins.of(&format!("{section}.{name}")))
+            (format!("{name_shown} = {value}"), origins.of(&key))
         })
         .collect();
     if lines.is_empty() {

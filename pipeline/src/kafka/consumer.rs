@@ -29,6 +29,7 @@ use crate::budget::Budget;
 use crate::config::{Load, OnGap, Policy, Start};
 use crate::fetch::Fetcher;
 use crate::lane::{JournalError, Lanes, Position};
+use crate::live::Live;
 use crate::metrics::{Blocked, BudgetName, Busy};
 use crate::workers::Job;
 use alone::Alone;
@@ -79,6 +80,8 @@ pub struct Poller {
     pub max_bytes: u64,
     /// Fetches pictures that lie elsewhere.
     pub fetcher: Fetcher,
+    /// Gives each message its turn among those of its source.
+    pub live: Live,
     /// Whether messages are kept as they came until they are through: there is a topic for dead letters.
     pub keeps_originals: bool,
     /// Set when the run is to end.

@@ -9,6 +9,7 @@ use facestream_schemas::{Bbox, Detection, DetectorIdentity, Size};
 
 use super::nms::{face, suppress};
 use super::runtime::{Network, Opened, values};
+use super::weak::Weak;
 use super::{DetectError, Detector, ModelError, Settings};
 use crate::decode::Image;
 use crate::preprocess::{Planes, Scale};
@@ -22,6 +23,7 @@ pub struct CenterFace {
     network: Network,
     identity: DetectorIdentity,
     settings: Settings,
+    weak: Weak,
 }
 
 impl CenterFace {
@@ -36,7 +38,7 @@ impl CenterFace {
 
     pub(super) fn from_opened(opened: Opened, settings: &Settings) -> Result<Self, ModelError> {
         let (network, identity) = opened.into_network("centerface", Planes::Rgb, settings)?;
-        Ok(Self { network, identity, settings: *settings })
+        Ok(Self { network, identity, settings: *settings, weak: Weak::default() })
     }
 }
 
@@ -58,8 +60,22 @@ impl Detector for CenterFace {
         let output = |kind: usize| values(&outputs, kind, cells * CHANNELS[kind]);
         let (heat, size, offset, landmarks) = (output(0)?, output(1)?, output(2)?, output(3)?);
         let mut faces = Vec::new();
-        Grid { columns, cells, heat, size, offset, landmarks, scale }.collect(self.settings.score_threshold, &mut faces)?;
-        Ok(suppress(faces, &self.settings))
+        let grid = Grid { columns, cells, heat, size, offset, landmarks, scale };
+        grid.collect(self.settings.score_threshold, &mut faces)?;
+        self.weak.begin();
+        self.weak.collect(|least, weak| grid.collect_weak(least, self.settings.score_threshold, weak));
+        let all = self.weak.keep(&faces);
+        let kept = suppress(faces, &self.settings);
+        self.weak.end(all, &kept);
+        Ok(kept)
+    }
+
+    fn remember_weak(&mut self, least_score: f32) {
+        self.weak.remember(least_score);
+    }
+
+    fn weak(&self) -> &[Bbox] {
+        self.weak.boxes()
     }
 }
 
@@ -92,6 +108,13 @@ impl Grid<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Faces from `least` to below `threshold`. A cell whose numbers make no sense is no face here, and no error.
+    fn collect_weak(&self, least: f32, threshold: f32, weak: &mut Vec<Detection>) {
+        for (cell, score) in self.heat.iter().enumerate().filter(|(_, score)| **score >= least && **score < threshold) {
+            weak.extend(self.face(cell, score.clamp(0.0, 1.0)));
+        }
     }
 
     fn face(&self, cell: usize, score: f32) -> Result<Detection, DetectError> {

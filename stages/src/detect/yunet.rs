@@ -9,6 +9,7 @@ use facestream_schemas::{Bbox, Detection, DetectorIdentity, Size};
 
 use super::nms::{face, suppress};
 use super::runtime::{Network, Opened, values};
+use super::weak::Weak;
 use super::{DetectError, Detector, ModelError, Settings};
 use crate::decode::Image;
 use crate::preprocess::{Planes, Scale};
@@ -30,6 +31,7 @@ pub struct YuNet {
     network: Network,
     identity: DetectorIdentity,
     settings: Settings,
+    weak: Weak,
 }
 
 impl YuNet {
@@ -45,7 +47,7 @@ impl YuNet {
     pub(super) fn from_opened(opened: Opened, settings: &Settings) -> Result<Self, ModelError> {
         let variant = VARIANTS.iter().find(|(sha256, _)| *sha256 == opened.sha256()).map_or("yunet", |(_, name)| name);
         let (network, identity) = opened.into_network(variant, Planes::Bgr, settings)?;
-        Ok(Self { network, identity, settings: *settings })
+        Ok(Self { network, identity, settings: *settings, weak: Weak::default() })
     }
 
     /// First half of [`Detector::detect`]: fits the image into the input tensor.
@@ -58,6 +60,7 @@ impl YuNet {
         let input = self.network.input();
         let outputs = self.network.infer()?;
         let mut faces = Vec::new();
+        self.weak.begin();
         for (index, stride) in STRIDES.into_iter().enumerate() {
             let columns = input.w as usize / stride;
             let cells = columns * (input.h as usize / stride);
@@ -65,8 +68,12 @@ impl YuNet {
             let (cls, obj, bbox, kps) = (output(0)?, output(1)?, output(2)?, output(3)?);
             let grid = Grid { stride: stride as f32, columns, cls, obj, bbox, kps, scale };
             grid.collect(self.settings.score_threshold, &mut faces)?;
+            self.weak.collect(|least, weak| grid.collect_weak(least, self.settings.score_threshold, weak));
         }
-        Ok(suppress(faces, &self.settings))
+        let all = self.weak.keep(&faces);
+        let kept = suppress(faces, &self.settings);
+        self.weak.end(all, &kept);
+        Ok(kept)
     }
 }
 
@@ -82,6 +89,14 @@ impl Detector for YuNet {
     fn detect(&mut self, image: &Image<'_>) -> Result<Vec<Detection>, DetectError> {
         let scale = self.prepare(image);
         self.infer(scale)
+    }
+
+    fn remember_weak(&mut self, least_score: f32) {
+        self.weak.remember(least_score);
+    }
+
+    fn weak(&self) -> &[Bbox] {
+        self.weak.boxes()
     }
 }
 
@@ -116,6 +131,16 @@ impl Grid<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Faces from `least` to below `threshold`. A cell whose numbers make no sense is no face here, and no error.
+    fn collect_weak(&self, least: f32, threshold: f32, weak: &mut Vec<Detection>) {
+        for (cell, (cls, obj)) in self.cls.iter().zip(self.obj).enumerate() {
+            let product = cls.clamp(0.0, 1.0) * obj.clamp(0.0, 1.0);
+            if product >= least * least && product < threshold * threshold {
+                weak.extend(self.face(cell, product.sqrt()));
+            }
+        }
     }
 
     fn face(&self, cell: usize, score: f32) -> Result<Detection, DetectError> {

@@ -119,6 +119,7 @@ fn imports_run_one_way() {
         ("lane", vec!["kafka", "commands", "topology", "workers", "http"]),
         ("workers", vec!["kafka", "commands", "topology", "http"]),
         ("http", vec!["kafka", "commands", "topology", "journal"]),
+        ("live", vec!["kafka", "commands", "topology", "journal", "lane", "workers", "http", "store", "config"]),
         ("fetch", vec!["kafka", "commands", "topology", "journal", "lane", "workers", "http"]),
         ("store", vec!["kafka", "commands", "topology", "journal", "lane", "workers", "http"]),
         ("metrics", vec!["kafka", "commands", "topology", "journal", "lane", "workers", "http", "store"]),

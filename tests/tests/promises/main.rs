@@ -15,6 +15,7 @@ mod journal;
 mod kafka_bad_days;
 mod kafka_gaps;
 mod lifecycle;
+mod live;
 mod load;
 mod metrics;
 mod outputs;

@@ -176,18 +176,38 @@ fn secrets_are_resolved_and_never_shown() {
         .set(&format!("store.options.access_key_id=file:{}", secret.display()))
         .set("store.options.secret_access_key=plain-text-secret")
         .set("store.options.region=eu-central-1");
-    let (config, origins) = setup.good();
+    let (config, _) = setup.good();
     assert_eq!(config.kafka.properties["sasl.password"], "hunter2");
     assert_eq!(config.store.options["access_key_id"], "AKIA123");
 
+    let setup = setup.set("http.token=a-token-of-my-own");
+    let (config, origins) = setup.good();
+    assert_eq!(config.http.token.reveal(), "a-token-of-my-own");
     let shown = show(&config, &origins);
     let printed = format!("{shown}{config:?}{origins:?}");
-    for secret in ["hunter2", "AKIA123", "plain-text-secret"] {
+    for secret in ["hunter2", "AKIA123", "plain-text-secret", "a-token-of-my-own"] {
         assert!(!printed.contains(secret), "{secret} in {printed}");
     }
     assert!(shown.contains("\"sasl.password\" = \"env:KAFKA_PASSWORD\""), "{shown}");
     assert!(shown.contains("\"secret_access_key\" = \"(redacted)\""), "{shown}");
     assert!(shown.contains("\"eu-central-1\""), "{shown}");
+    assert!(shown.contains("token = \"(redacted)\""), "{shown}");
+}
+
+#[test]
+fn a_token_comes_from_elsewhere_and_no_message_quotes_one_that_is_wrong() {
+    let (config, origins) = setup("").env("TOKEN", "0123456789abcdef").set("http.token=env:TOKEN").good();
+    assert_eq!(config.http.token.reveal(), "0123456789abcdef");
+    assert!(show(&config, &origins).contains("token = \"env:TOKEN\""));
+    for (given, reason) in
+        [("http.token=hunter2", "has 7 characters"), ("http.token=a token with spaces in it", "without spaces")]
+    {
+        let mistake = setup("").set(given).only_mistake();
+        assert!(mistake.contains(reason) && mistake.starts_with("http.token (--set)"), "{mistake}");
+        assert!(!mistake.contains("hunter2") && !mistake.contains("a token with"), "{mistake}");
+    }
+    let number = setup("[http]\ntoken = 12345678901234567\n").only_mistake();
+    assert!(number.contains("expected text") && !number.contains("12345678901234567"), "{number}");
 }
 
 #[test]

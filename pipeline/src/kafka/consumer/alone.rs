@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::Polling;
 use crate::lane::Ticket;
+use crate::live::Turn;
 
 /// A frame that is not with the workers yet.
 pub(super) struct Unsent {
@@ -20,6 +21,7 @@ pub(super) struct Unsent {
     /// What it holds, in bytes.
     pub(super) memory: usize,
     pub(super) ticket: Ticket,
+    pub(super) turn: Turn,
     /// Largest decoded image in pixels.
     pub(super) max_pixels: u64,
     /// With the load policy `skip_stale`: the oldest that it may be.

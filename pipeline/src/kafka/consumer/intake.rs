@@ -58,6 +58,7 @@ impl Polling<'_> {
             Err(Rejection::new(Reason::SampledOut, format_args!("load.policy is sample with load.fps {}", load.fps)))
         };
         self.count(&meta);
+        let turn = self.poller.live.turn(&meta);
         // What is left out on purpose is no dead letter.
         let original = original.filter(|_| picture.as_ref().err().is_none_or(|rejection| !rejection.reason.is_skip()));
         let frame = Unsent {
@@ -65,6 +66,7 @@ impl Polling<'_> {
             meta,
             picture,
             ticket,
+            turn,
             max_pixels: *max_pixels,
             max_age: (load.policy == Policy::SkipStale).then_some(load.max_age),
             original,
@@ -84,9 +86,9 @@ impl Polling<'_> {
     }
 
     /// To the workers, whose channel holds all that the budget allows; a picture that lies elsewhere is fetched on the way.
-    pub(super) fn send(&mut self, Unsent { meta, picture, memory, ticket, max_pixels, max_age, original }: Unsent) {
+    pub(super) fn send(&mut self, Unsent { meta, picture, memory, ticket, turn, max_pixels, max_age, original }: Unsent) {
         let permit = self.poller.in_flight.take(memory.max(self.frame_bytes));
-        let job = Job { meta, picture, ticket, permit, polled: Instant::now(), fetch: None, max_pixels, max_age, original };
+        let job = Job { meta, picture, ticket, turn, permit, polled: Instant::now(), fetch: None, max_pixels, max_age, original };
         if matches!(job.picture, Ok(Picture::At(_))) && !job.is_stale() {
             self.fetch(job);
         } else {
