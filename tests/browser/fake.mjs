@@ -25,11 +25,16 @@ const nowUs = () => Date.now() * 1000;
 
 export class Fake {
   asked = new Map();
+  /** Instead of what is asked for under /live: a status and a text. */
+  refusal = null;
   most_at_once = 0;
   #at_once = 0;
   #streams = new Set();
   #started = Date.now();
   #tick = 0;
+  #server;
+  #timer;
+  #frozen = false;
 
   constructor(cameras) {
     this.state = first_state(cameras);
@@ -45,8 +50,6 @@ export class Fake {
     return this;
   }
 
-  #server;
-  #timer;
 
   /** Goes away, as a process that is killed does. */
   async stop() {
@@ -56,13 +59,20 @@ export class Fake {
     this.#streams.clear();
   }
 
-  /** Stops sending without closing anything, as a frozen process does. */
+  /** Neither sends nor closes anything, as a frozen process does, until it is thawed. */
   freeze() {
     clearInterval(this.#timer);
+    this.#frozen = true;
   }
 
-  asked_for() {
-    return [...this.asked.keys()];
+  thaw() {
+    this.#frozen = false;
+    this.#timer = setInterval(() => this.#second(), 1000);
+  }
+
+  /** Ends every stream; whoever comes back is answered as `refusal` says. */
+  hang_up() {
+    for (const stream of this.#streams) stream.end();
   }
 
   #second() {
@@ -75,8 +85,10 @@ export class Fake {
   advance = move;
 
   #answer(request, response) {
+    if (this.#frozen) return;
     for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
     const path = new URL(request.url, 'http://fake').pathname;
+    if (this.refusal && path.startsWith('/live/')) return response.writeHead(this.refusal.status).end(this.refusal.text);
     if (path === '/live/state') return json(response, this.state);
     if (path === '/live/events') return this.#stream(request, response);
     if (path.startsWith('/live/frames/')) return this.#picture(decodeURIComponent(path.slice('/live/frames/'.length)), response);
@@ -86,8 +98,6 @@ export class Fake {
   #stream(request, response) {
     response.writeHead(200, { 'Content-Type': 'text/event-stream' });
     send(response, 'history', { ...this.history, now_us: nowUs() });
-    this.state.now_us = nowUs();
-    send(response, 'state', this.state);
     this.#streams.add(response);
     request.on('close', () => this.#streams.delete(response));
   }

@@ -107,6 +107,12 @@ export class Cameras {
     this.#sift();
   }
 
+  /** The ids are about to mean other cameras. */
+  forget() {
+    this.#order = [];
+    this.#tiles = this.#rows.show([], () => null);
+  }
+
   #arrange() {
     if (!this.#state) return;
     this.#reorder();

@@ -23,6 +23,8 @@ const side = [new Partitions(), new Workers(), new Failures()];
 let latest = null;
 
 function show(state) {
+  // Another run counts its cameras and pictures from the start.
+  if (latest && latest.process.run_id !== state.process.run_id) cameras.forget();
   latest = state;
   clock.hear(state.now_us);
   trends.add(state);

@@ -14,12 +14,14 @@ const fastestMs = () => (calm.matches ? SLOWEST_MS : 330);
 
 /** A place for the latest picture of a source: an `img`, and what is said while there is none. */
 export class Picture {
+  /** The source to ask for; `null` while there is nobody to ask. */
   id = null;
   due = 0;
   asking = false;
   #img;
   #waiting;
   #shown = null;
+  #of = null;
 
   constructor(place) {
     this.#img = place.querySelector('img');
@@ -29,7 +31,8 @@ export class Picture {
 
   /** No more often than the camera sends. */
   follow(source) {
-    if (this.id !== source.id) this.clear();
+    if (this.#of !== source.id) this.clear();
+    this.#of = source.id;
     this.id = source.id;
     const gap = source.frames_per_s > 0 ? 1000 / source.frames_per_s : SLOWEST_MS;
     this.every = Math.min(Math.max(gap, fastestMs()), SLOWEST_MS);

@@ -17,6 +17,13 @@ function told({ count, empty }, number, why) {
   put(empty, why);
 }
 
+/** A topic is a text of its own direction, what follows it is not. */
+function place(element, topic, rest) {
+  put(element.firstElementChild, topic);
+  put(element.lastElementChild, rest);
+  if (element.title !== topic + rest) element.title = topic + rest;
+}
+
 export class Partitions {
   #parts = parts('partitions');
   #table = find('partitions').querySelector('table');
@@ -33,7 +40,7 @@ export class Partitions {
 
   #fill(element, held) {
     const [name, state, lag, watermark, journal] = element.cells;
-    putCut(name.firstElementChild, `${held.topic}/${held.partition}`);
+    place(name, held.topic, `/${held.partition}`);
     put(state, held.state);
     mark(element, 'state', held.state);
     put(lag, format.seconds(held.lag_seconds).join(' '));
@@ -79,7 +86,7 @@ export class Failures {
     put(element.querySelector('.status'), status);
     putCut(name, camera?.trim() || '(blank)');
     putCut(element.querySelector('.error'), error ?? '');
-    putCut(element.querySelector('.place'), `${topic}/${partition} at offset ${offset}`);
+    place(element.querySelector('.place'), topic, `/${partition} at offset ${offset}`);
     age.title = new Date(at / 1000).toLocaleString();
     return { element, at, age };
   }

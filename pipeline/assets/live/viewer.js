@@ -48,7 +48,9 @@ export class Viewer {
   update(state, trends) {
     if (!this.#dialog.open) return;
     this.#trends = trends;
-    const source = state.sources.find(({ id }) => id === this.#source.id);
+    // By name, too: another run gives ids anew.
+    const same = ({ id, source_id: name }) => id === this.#source.id && name === this.#source.source_id;
+    const source = state.sources.find(same);
     this.#show(source ?? this.#source, !source);
   }
 
@@ -63,7 +65,8 @@ export class Viewer {
 
   #show(source, gone) {
     this.#source = source;
-    this.#picture.follow(source);
+    if (gone) this.#picture.id = null;
+    else this.#picture.follow(source);
     const { kind, text } = gone ? GONE : trouble(source);
     mark(this.#dialog, 'kind', kind);
     putCut(find('viewer-name'), nameOf(source));
@@ -87,7 +90,6 @@ export class Viewer {
       ['Status', source.status],
       ['Picture', source.image_w_px ? `${source.image_w_px} × ${source.image_h_px} px` : null],
       ['Partition', `${source.topic}/${source.partition}`],
-      ['Error', source.error],
     ]);
   }
 
