@@ -53,6 +53,10 @@ async function phone(colorScheme) {
         await fits(page, `${what}, ${size}`);
       }
       await page.getByLabel('Medium').check();
+      // WCAG 2.2, 1.4.10: a screen of 1280 px at 400 %.
+      await page.setViewportSize({ ...PHONE, width: 320 });
+      await fits(page, `${what}, at 320 px`);
+      await page.setViewportSize(PHONE);
       await shot(page, `phone-${what}-${colorScheme}`, { fullPage: true });
       await page.locator('.open').first().tap();
       await fits(page, `${what}, large`);

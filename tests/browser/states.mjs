@@ -35,8 +35,24 @@ async function one(page) {
   await page.getByText('No frame has failed.').waitFor();
   equal(await page.getByText(BLURRED).isVisible(), false);
   await until('its picture', async () => (await pictures_shown(page)) === 1);
+  await unobtrusive(page);
   const first = await page.locator('.tile img').getAttribute('src');
   await until('another picture', async () => (await page.locator('.tile img').getAttribute('src')) !== first);
+}
+
+/** What a screen reader reads out aloud by itself does not change while nothing does. */
+async function unobtrusive(page) {
+  const regions = await page.evaluate(() => {
+    const all = document.querySelectorAll('[role="status"], [role="alert"], [aria-live]');
+    window.said = 0;
+    window.seen = 0;
+    for (const region of all) new MutationObserver((changes) => (window.said += changes.length)).observe(region, { subtree: true, childList: true, characterData: true });
+    new MutationObserver(() => (window.seen += 1)).observe(document.querySelector('#frames .big'), { subtree: true, childList: true, characterData: true });
+    return all.length;
+  });
+  ok(regions > 0);
+  await until('three states', () => page.evaluate(() => window.seen >= 3));
+  equal(await page.evaluate(() => window.said), 0, 'live regions kept still');
 }
 
 async function no_camera(page) {
