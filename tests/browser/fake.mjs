@@ -162,7 +162,7 @@ function first_state(cameras) {
       host: 'vision-7c9f', pid: 1, run_id: '01J9ZC3E7K', started_us: nowUs() - 9.4e9, group: 'facestream', topics: ['frames'], brokers: 'kafka-0:9092,kafka-1:9092',
       store: 's3://footfall/faces', detector: 'yunet 640x384', workers: 4,
     },
-    blur: true, rates: { frames_per_s: 0, faces_per_s: 0, bytes_per_s: 0 }, totals: { frames: { ok: 812_340 }, faces: 1_204_556 },
+    blur: true, login: false, rates: { frames_per_s: 0, faces_per_s: 0, bytes_per_s: 0 }, totals: { frames: { ok: 812_340 }, faces: 1_204_556 },
     latency_s: null, lag: { records: 0, seconds: 0 }, partitions: [0, 2, 3, 4].map(partition),
     workers: [0, 1, 2, 3].map((id) => ({ id, busy: 0.6 })), sources_total: cameras, sources: Array.from({ length: cameras }, source), failures: [],
   };

@@ -3,4 +3,5 @@
 //! Run by `make test-deploy`. What only Go builds is skipped where there is none, and says SKIPPED.
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "tests panic: that is how they fail")]
 
+mod http;
 mod live_page;
