@@ -4,4 +4,5 @@
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "tests panic: that is how they fail")]
 
 mod http;
+mod live_page;
 mod metrics;
