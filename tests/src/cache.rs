@@ -32,17 +32,20 @@ pub(crate) fn versitygw_version() -> &'static str {
 }
 
 /// A program of the venv that `deploy/setup.sh deploy` makes: `hadolint`, `kubernetes-validate`, `python`.
+#[must_use]
 pub fn deploy_command(name: &str) -> PathBuf {
     present_for_deploy(name, folder().join("venv/deploy/bin").join(name))
 }
 
 /// A program that `deploy/setup.sh deploy` builds with Go, a folder of `deploy/tools` each, or kustomize; `None` where it was not
 /// built, for want of Go.
+#[must_use]
 pub fn deploy_tool(name: &str) -> Option<PathBuf> {
     Some(folder().join("tools").join(name)).filter(|path| path.exists())
 }
 
 /// The folder with `playwright-core`.
+#[must_use]
 pub fn node_modules() -> PathBuf {
     present_for_deploy("playwright-core", folder().join("node/node_modules"))
 }
@@ -65,6 +68,7 @@ fn folder() -> PathBuf {
 }
 
 /// The folder of the workspace's sources.
+#[must_use]
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace's folder")
 }
