@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use facestream::commands::{check, config, demo, dlq, exit_code, journal, produce, run};
+use facestream::commands::{check, config, demo, dlq, exit_code, health, journal, produce, run};
 
 const ABOUT: &str = "Camera frames from Kafka, faces to Parquet.
 
@@ -44,6 +44,7 @@ enum Command {
     Config(config::Args),
     Journal(journal::Args),
     Dlq(dlq::Args),
+    Health(health::Args),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Command::Config(args) => config::run(args).map(|()| 0),
         Command::Journal(args) => journal::run(args),
         Command::Dlq(args) => dlq::run(args),
+        Command::Health(args) => health::run(args).map(|()| 0),
     };
     match done {
         Ok(code) => code.into(),
