@@ -2,3 +2,8 @@
 //!
 //! Run by `make test-deploy`. What only Go builds is skipped where there is none, and says SKIPPED.
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "tests panic: that is how they fail")]
+
+mod containers;
+mod image;
+mod setup;
+mod tool;
