@@ -5,5 +5,6 @@
 
 mod containers;
 mod image;
+mod kubernetes;
 mod setup;
 mod tool;
