@@ -6,6 +6,7 @@ pub mod check;
 pub mod config;
 pub mod demo;
 pub mod dlq;
+pub mod health;
 pub mod journal;
 pub mod metrics;
 pub mod produce;

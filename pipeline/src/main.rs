@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use facestream::commands::{check, config, demo, dlq, exit_code, journal, metrics, produce, run};
+use facestream::commands::{check, config, demo, dlq, exit_code, health, journal, metrics, produce, run};
 
 const ABOUT: &str = "Camera frames from Kafka, faces to Parquet.
 
@@ -45,6 +45,7 @@ enum Command {
     Journal(journal::Args),
     Dlq(dlq::Args),
     Metrics(metrics::Args),
+    Health(health::Args),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Command::Journal(args) => journal::run(args),
         Command::Dlq(args) => dlq::run(args),
         Command::Metrics(args) => metrics::run(args).map(|()| 0),
+        Command::Health(args) => health::run(args).map(|()| 0),
     };
     match done {
         Ok(code) => code.into(),

@@ -232,7 +232,8 @@ fn command() -> Command {
 
 /// The binary beside this test's executable. Cargo builds a binary only for the tests of its own package, so that it is
 /// brought up to date here, once; with `make test` that has nothing left to do.
-fn binary() -> &'static Path {
+#[must_use]
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let test = std::env::current_exe().expect("the test's own path");

@@ -19,9 +19,9 @@ mod s3;
 mod versitygw;
 mod wait;
 
-pub use cache::{deploy_command, deploy_tool, node_modules, workspace};
+pub use cache::{debian, deploy_command, deploy_tool, node_modules, workspace};
 pub use duck::{Duck, python};
-pub use facestream::{Facestream, Finished};
+pub use facestream::{Facestream, Finished, binary};
 pub use kafka::{Ending, Kafka, Record};
 pub use process::{free_port, scratch};
 pub use s3::S3;
