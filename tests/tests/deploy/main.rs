@@ -4,3 +4,4 @@
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "tests panic: that is how they fail")]
 
 mod metrics;
+mod observability;
