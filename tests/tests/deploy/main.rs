@@ -9,5 +9,6 @@ mod image;
 mod kubernetes;
 mod live_page;
 mod metrics;
+mod observability;
 mod setup;
 mod tool;
