@@ -18,7 +18,6 @@ use facestream_schemas::DetectorIdentity;
 use facestream_schemas::envelope::{Field, Rules};
 use facestream_schemas::event::EventSettings;
 use facestream_stages::aggregate::{Late, WindowSettings};
-use facestream_stages::detect;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -27,6 +26,7 @@ use uuid::Uuid;
 
 use crate::budget::Budget;
 use crate::config::{self, ByteSize, Config};
+use crate::detector::{DetectorError, Ready, make_ready};
 use crate::fetch::{FetchSetupError, Fetcher};
 use crate::http::{self, Sight};
 use crate::journal::Writer;
@@ -37,7 +37,7 @@ use crate::kafka::outbox::KafkaOutbox;
 use crate::kafka::{Ends, ends};
 use crate::lane::{Board, Lanes, Outbox, Rolling, Takeovers};
 use crate::metrics::Metrics;
-use crate::models::{Folders, ModelsError};
+use crate::models::ModelsError;
 use crate::store::{ProbeError, Store, StoreError, probe_create_only};
 use crate::workers::{self, Blueprint, Job, Outputs, Parts};
 
@@ -169,17 +169,13 @@ async fn poll_to_the_end(poller: Poller) -> Result<(), TopologyError> {
 }
 
 fn blueprint(config: &Config, run_id: &Arc<str>, metrics: &Metrics) -> Result<Blueprint, TopologyError> {
-    let folders = Folders::from_env()?;
-    let model = folders.find(&config.detector.model)?;
-    detect::init_runtime(&folders.runtime_library()?).map_err(|error| TopologyError::Detector(error.into()))?;
+    let Ready { model, settings } = make_ready(&config.detector).map_err(|error| match error {
+        DetectorError::Models(error) => TopologyError::Models(error),
+        DetectorError::Library(error) => TopologyError::Detector(error.into()),
+    })?;
     Ok(Blueprint {
         model: model.path,
-        settings: detect::Settings {
-            input: config.detector.input,
-            score_threshold: config.detector.score_threshold,
-            nms_iou: config.detector.nms_iou,
-            min_face_px: config.detector.min_face_px,
-        },
+        settings,
         max_skew: config.windows.max_skew,
         outputs: Outputs {
             events: (!config.events.topic.is_empty())
