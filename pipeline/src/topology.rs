@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use facestream_schemas::DetectorIdentity;
@@ -34,12 +34,16 @@ use crate::journal::publish::Publisher;
 use crate::kafka::client::{self, QUEUE_KIB};
 use crate::kafka::consumer::{Intake, PollError, Poller, most_frames};
 use crate::kafka::outbox::KafkaOutbox;
+use crate::kafka::silence::{Heard, Silence, listen};
 use crate::kafka::{Ends, ends};
 use crate::lane::{Board, Lanes, Outbox, Rolling, Takeovers};
 use crate::metrics::Metrics;
 use crate::models::ModelsError;
 use crate::store::{ProbeError, Store, StoreError, probe_create_only};
 use crate::workers::{self, Blueprint, Job, Outputs, Parts};
+
+/// Brokers that are there and refuse this client for so long will not change their minds.
+const REFUSED_FOR: Duration = Duration::from_secs(10);
 
 /// Why a run could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +61,8 @@ pub enum TopologyError {
     Detector(anyhow::Error),
     #[error("cannot ask Kafka for the end offsets of {topics:?}: {cause}")]
     Ends { topics: Vec<String>, cause: rdkafka::error::KafkaError },
+    #[error(transparent)]
+    Silent(#[from] Silence),
     #[error("kafka: {0}")]
     Kafka(#[from] rdkafka::error::KafkaError),
     #[error(transparent)]
@@ -300,14 +306,16 @@ fn announce(sight: &Sight, detector: &DetectorIdentity) {
     sight.metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), &detector.detector_id, sha]).set(1);
 }
 
-/// The cluster's id and, for a run until the end, where that is. Waits for a broker; `None` where the wait was stopped.
+/// The cluster's id and, for a run until the end, where that is. Waits for a broker; `None` where the wait was stopped. Brokers that
+/// refuse this client are not waited for.
 fn ask_kafka(
     config: &Config,
     client: &rdkafka::ClientConfig,
     until_end: bool,
     stop: &CancellationToken,
 ) -> Result<Option<(String, Ends)>, TopologyError> {
-    let asking: BaseConsumer = client.create()?;
+    let asking: BaseConsumer<Heard> = client.create_with_context(Heard::default())?;
+    let asked = Instant::now();
     tokio::task::block_in_place(|| {
         let cluster = loop {
             if let Some(cluster) = asking.client().fetch_cluster_id(Duration::from_secs(2)) {
@@ -316,10 +324,12 @@ fn ask_kafka(
             if stop.is_cancelled() {
                 return Ok(None);
             }
-            tracing::warn!(
-                brokers = config.kafka.brokers,
-                "no Kafka broker answers, trying again; check kafka.brokers and the network"
-            );
+            listen(&asking);
+            let silence = asking.context().silence(&config.kafka, &config.kafka.brokers);
+            if silence.is_refusal() && asked.elapsed() >= REFUSED_FOR {
+                return Err(silence.into());
+            }
+            tracing::warn!("no Kafka broker answers, trying again: {silence}");
         };
         let topics = &config.kafka.topics;
         let ends = if until_end { ends(&asking, topics) } else { Ok(Ends::default()) };
