@@ -10,6 +10,7 @@
 
 mod cache;
 pub mod crash;
+mod credentials;
 mod duck;
 mod facestream;
 mod kafka;
@@ -19,9 +20,10 @@ mod versitygw;
 mod wait;
 
 pub use cache::{deploy_command, deploy_tool, node_modules, workspace};
+pub use credentials::Credentials;
 pub use duck::{Duck, python};
 pub use facestream::{Facestream, Finished};
-pub use kafka::{Ending, Kafka, Record};
+pub use kafka::{Ending, Kafka, Record, SecureKafka, USER};
 pub use process::{free_port, scratch};
 pub use s3::S3;
 pub use versitygw::Versitygw;

@@ -21,7 +21,10 @@ mod poison;
 mod pressure;
 mod produce;
 mod scale;
+mod scale_out;
+mod secrets;
 mod store_bad_days;
+mod transport;
 mod windows;
 
 use std::collections::BTreeMap;
