@@ -2,6 +2,8 @@
 //!
 //! In: parsed arguments and the configuration. Out: a result, which [`exit_code`] turns into the process's.
 
+pub mod bench;
+mod broker;
 pub mod check;
 pub mod config;
 pub mod demo;

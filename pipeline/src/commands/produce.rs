@@ -24,7 +24,7 @@ mod report;
 mod retouch;
 mod sender;
 mod shot;
-mod stop;
+pub(super) mod stop;
 mod upload;
 #[cfg(feature = "video")]
 mod video;
