@@ -10,6 +10,7 @@
 
 mod cache;
 pub mod crash;
+mod credentials;
 mod duck;
 mod facestream;
 pub mod http;
@@ -21,9 +22,10 @@ mod versitygw;
 mod wait;
 
 pub use cache::{debian, deploy_command, deploy_tool, node_modules, workspace};
+pub use credentials::Credentials;
 pub use duck::{Duck, python};
 pub use facestream::{Facestream, Finished, binary};
-pub use kafka::{Ending, Kafka, Record};
+pub use kafka::{Ending, Kafka, Record, SecureKafka, USER};
 pub use process::{free_port, scratch};
 pub use prometheus::{Prometheus, Series};
 pub use s3::S3;

@@ -25,7 +25,7 @@ mod retouch;
 mod scene;
 mod sender;
 mod shot;
-mod stop;
+pub(super) mod stop;
 mod upload;
 #[cfg(feature = "video")]
 mod video;
