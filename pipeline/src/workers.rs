@@ -134,7 +134,7 @@ pub fn spawn(id: i32, parts: Parts, blueprint: Blueprint, jobs: Receiver<Job>) -
             if job.ticket.is_wanted() {
                 worker.take(job);
             } else {
-                worker.blueprint.metrics.queued_frames.dec();
+                worker.blueprint.metrics.queue_depth.of(Queue::Work).dec();
             }
         }
     })
