@@ -34,7 +34,7 @@ use crate::journal::publish::Publisher;
 use crate::kafka::client::{self, QUEUE_KIB};
 use crate::kafka::consumer::{Intake, PollError, Poller, most_frames};
 use crate::kafka::outbox::KafkaOutbox;
-use crate::kafka::silence::{Heard, Silence, listen};
+use crate::kafka::silence::{Heard, Silence, listen, telling};
 use crate::kafka::{Ends, ends};
 use crate::lane::{Board, Lanes, Outbox, Rolling, Takeovers};
 use crate::live::Live;
@@ -280,7 +280,7 @@ fn ask_kafka(
     until_end: bool,
     stop: &CancellationToken,
 ) -> Result<Option<(String, Ends)>, TopologyError> {
-    let asking: BaseConsumer<Heard> = client.create_with_context(Heard::default())?;
+    let asking: BaseConsumer<Heard> = telling(client.clone()).create_with_context(Heard::default())?;
     let asked = Instant::now();
     tokio::task::block_in_place(|| {
         let cluster = loop {

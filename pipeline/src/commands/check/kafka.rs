@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 
 use super::{Finding, outputs};
 use crate::config::{Config, Kafka};
-use crate::kafka::silence::{Heard, listen};
+use crate::kafka::silence::{Heard, listen, telling};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) fn check(config: &Config) -> Vec<Finding> {
     let kafka = &config.kafka;
     let client = client(kafka);
-    let consumer: BaseConsumer<Heard> = match client.create_with_context(Heard::default()) {
+    let consumer: BaseConsumer<Heard> = match telling(client.clone()).create_with_context(Heard::default()) {
         Ok(consumer) => consumer,
         Err(error) => return vec![Finding::wrong("kafka", format!("{error}: see [kafka.properties]")).with_code(2)],
     };

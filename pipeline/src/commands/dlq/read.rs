@@ -19,7 +19,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use crate::config::Kafka;
-use crate::kafka::silence::{Heard, listen};
+use crate::kafka::silence::{Heard, listen, telling};
 use crate::kafka::{ASK_TIMEOUT, client};
 
 /// So long nothing may come before the brokers count as gone.
@@ -57,7 +57,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn connect(kafka: &Kafka, bar: ProgressBar) -> anyhow::Result<Self> {
-        let mut client = client::base(kafka);
+        let mut client = telling(client::base(kafka));
         client
             // librdkafka assigns nothing without the name of a group; nobody joins it.
             .set("group.id", &kafka.group)

@@ -18,7 +18,7 @@ use super::report::Tally;
 use super::stop::Stop;
 use crate::config::{Config, Kafka};
 use crate::kafka::client;
-use crate::kafka::silence::Heard;
+use crate::kafka::silence::{Heard, telling};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a topic may take to appear where the broker creates topics by itself.
@@ -94,7 +94,8 @@ impl Sender {
         most_bytes: u64,
         tally: &Arc<Tally>,
     ) -> anyhow::Result<Self> {
-        let producer: ThreadedProducer<Deliveries> = client::producer(&config.kafka, brokers, most_bytes)
+        let mut client = telling(client::producer(&config.kafka, brokers, most_bytes));
+        let producer: ThreadedProducer<Deliveries> = client
             .set("queue.buffering.max.kbytes", QUEUE_KIB)
             .create_with_context(Deliveries {
                 tally: Arc::clone(tally),

@@ -13,7 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use crate::commands::Failure;
 use crate::config::Kafka;
-use crate::kafka::silence::{Heard, listen};
+use crate::kafka::silence::{Heard, listen, telling};
 use crate::kafka::{ASK_TIMEOUT, Ends, client};
 
 /// A client that asks about the group from outside.
@@ -33,7 +33,7 @@ pub(super) struct Topic {
 
 impl Group {
     pub(super) fn connect(kafka: &Kafka) -> anyhow::Result<Self> {
-        let mut client = client::base(kafka);
+        let mut client = telling(client::base(kafka));
         client.set("group.id", &kafka.group).set("enable.auto.commit", "false").set("allow.auto.create.topics", "false");
         let consumer: BaseConsumer<Heard> =
             client.create_with_context(Heard::default()).context("cannot set up a Kafka client: see [kafka.properties]")?;
