@@ -5,6 +5,8 @@
 
 const SVG = 'http://www.w3.org/2000/svg';
 const HEIGHT = 100;
+/** A count goes on over so many values that are missing: a camera that sends every two seconds is not one that stops and starts. */
+const HELD = 2;
 /** Room above the highest value, so that its line is not cut. */
 const ROOM = 8;
 
@@ -30,7 +32,7 @@ export class Chart {
   }
 
   show(values) {
-    const latest = values.slice(-this.#length);
+    const latest = (this.#steps ? held(values) : values).slice(-this.#length);
     const top = Math.max(this.least, ...latest.filter((value) => value != null));
     const height = (value) => (HEIGHT - (value / top) * (HEIGHT - ROOM)).toFixed(1);
     let line = '';
@@ -60,4 +62,14 @@ export class Chart {
     });
     return runs;
   }
+}
+
+function held(values) {
+  let missing = 0;
+  let last = null;
+  return values.map((value) => {
+    missing = value == null ? missing + 1 : 0;
+    last = missing > HELD ? null : (value ?? last);
+    return last;
+  });
 }

@@ -5,7 +5,6 @@
 
 export const PROCESS_SPAN = 120;
 export const SOURCE_SPAN = 60;
-const SECOND_US = 1_000_000;
 
 export class Trends {
   frames = [];
@@ -14,9 +13,11 @@ export class Trends {
   latency = [];
   #sources = new Map();
   #lastFrame = new Map();
+  #isCovered = false;
 
   /** The stream begins, or begins again: what the server remembers replaces what is here. */
   replace(history) {
+    this.#isCovered = true;
     this.frames = history.frames_per_s.slice(-PROCESS_SPAN);
     this.faces = history.faces_per_s.slice(-PROCESS_SPAN);
     this.lag = history.lag_seconds.slice(-PROCESS_SPAN);
@@ -25,23 +26,26 @@ export class Trends {
   }
 
   add(state) {
+    // The history goes up to the first state that follows it.
+    if (!this.#isCovered) this.#append(state);
+    this.#isCovered = false;
+    this.#lastFrame = new Map(state.sources.map(({ id, last_frame_us: at }) => [String(id), at]));
+  }
+
+  #append(state) {
     push(this.frames, state.rates.frames_per_s, PROCESS_SPAN);
     push(this.faces, state.rates.faces_per_s, PROCESS_SPAN);
     push(this.lag, state.lag.seconds, PROCESS_SPAN);
     push(this.latency, state.latency_s?.p99, PROCESS_SPAN);
     const kept = new Map();
-    const last = new Map();
     for (const source of state.sources) {
       const id = String(source.id);
       const faces = this.#sources.get(id) ?? [];
-      const before = this.#lastFrame.get(id) ?? state.now_us - SECOND_US;
       // A camera that sent nothing since the last state has no value for this second.
-      push(faces, source.last_frame_us > before ? source.faces : null, SOURCE_SPAN);
+      push(faces, source.last_frame_us === this.#lastFrame.get(id) ? null : source.faces, SOURCE_SPAN);
       kept.set(id, faces);
-      last.set(id, source.last_frame_us);
     }
     this.#sources = kept;
-    this.#lastFrame = last;
   }
 
   of(source) {

@@ -15,7 +15,7 @@ use facestream_schemas::Size;
 use facestream_tests::{Facestream, Kafka, Record, node_modules, scratch, workspace};
 use toml::Table;
 
-const TOKEN: &str = "correct horse battery staple";
+const TOKEN: &str = "correct-horse-battery-staple";
 /// Between two pictures of a camera.
 const PACE: Duration = Duration::from_millis(200);
 const PICTURE: Size = Size { w: 640, h: 360 };
