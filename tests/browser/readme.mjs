@@ -1,4 +1,5 @@
-// Not a test: photographs the README's picture of the live page, of `facestream demo --cameras 8 --for 2m`.
+// Not a test: photographs the README's picture of the live page, of `facestream demo --cameras 6 --for 3m` on a machine with nothing else
+// to do. A palette of 256 colours (pngquant, Pillow) brings it below 200 kB.
 //
 // In: URL, the page of a running demo; SCREENSHOTS, a folder. Out: live.png. By hand:
 // URL=http://127.0.0.1:9464 SCREENSHOTS=docs NODE_PATH=~/.cache/facestream/node/node_modules node tests/browser/run.mjs readme

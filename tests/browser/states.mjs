@@ -13,7 +13,7 @@ export default async function states() {
   await with_state('no-partition', 0, (state) => (state.partitions = []), no_partition);
   await with_state('troubles', 12, troubles, in_trouble);
   await with_state('unblurred', 3, (state) => (state.blur = false), (page) => page.getByText(BLURRED).waitFor());
-  await with_state('more', 5, (state) => (state.sources_total = 4096), (page) => page.getByText('only the first 5 are sent to this page').waitFor());
+  await with_state('more', 5, (state) => (state.sources_total = 4096), (page) => page.getByText('5 of 4,096 · 4,091 not shown here').waitFor());
 }
 
 async function with_state(name, cameras, change, look) {

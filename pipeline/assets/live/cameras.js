@@ -144,7 +144,7 @@ export class Cameras {
     const silent = sources.filter(({ active }) => !active).length;
     const parts = [shown === total ? format.count(total) : `${format.count(shown)} of ${format.count(total)}`];
     if (silent > 0) parts.push(`${format.count(silent)} silent`);
-    if (total > sources.length) parts.push(`only the first ${format.count(sources.length)} are sent to this page`);
+    if (total > sources.length) parts.push(`${format.count(total - sources.length)} not shown here`);
     return parts.join(' · ');
   }
 
