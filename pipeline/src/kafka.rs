@@ -16,6 +16,7 @@ pub(crate) mod headers;
 pub mod outbox;
 mod rebalance;
 mod resume;
+pub mod silence;
 #[allow(unsafe_code, reason = "DescribeTopics is only in librdkafka's C interface")]
 mod topic_id;
 

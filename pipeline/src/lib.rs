@@ -15,6 +15,7 @@ pub mod workers;
 pub mod budget;
 pub mod clock;
 pub mod config;
+pub mod detector;
 pub mod failpoint;
 pub mod fetch;
 pub mod live;

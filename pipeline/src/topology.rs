@@ -13,13 +13,12 @@ mod sight;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use facestream_schemas::envelope::{Field, Rules};
 use facestream_schemas::event::EventSettings;
 use facestream_stages::aggregate::{Late, WindowSettings};
-use facestream_stages::detect;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +26,7 @@ use uuid::Uuid;
 
 use crate::budget::Budget;
 use crate::config::{self, ByteSize, Config};
+use crate::detector::{DetectorError, Ready, make_ready};
 use crate::fetch::{FetchSetupError, Fetcher};
 use crate::http;
 use crate::journal::Writer;
@@ -34,13 +34,17 @@ use crate::journal::publish::Publisher;
 use crate::kafka::client::{self, QUEUE_KIB};
 use crate::kafka::consumer::{Intake, PollError, Poller, most_frames};
 use crate::kafka::outbox::KafkaOutbox;
+use crate::kafka::silence::{Heard, Silence, listen, telling};
 use crate::kafka::{Ends, ends};
 use crate::lane::{Board, Lanes, Outbox, Rolling, Takeovers};
 use crate::live::Live;
 use crate::metrics::{BudgetName, Metrics};
-use crate::models::{Folders, ModelsError};
+use crate::models::ModelsError;
 use crate::store::{ProbeError, Store, StoreError, probe_create_only};
 use crate::workers::{self, Blueprint, Job, Outputs, Parts};
+
+/// Brokers that are there and refuse this client for so long will not change their minds.
+const REFUSED_FOR: Duration = Duration::from_secs(10);
 
 /// Why a run could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +62,8 @@ pub enum TopologyError {
     Detector(anyhow::Error),
     #[error("cannot ask Kafka for the end offsets of {topics:?}: {cause}")]
     Ends { topics: Vec<String>, cause: rdkafka::error::KafkaError },
+    #[error(transparent)]
+    Silent(#[from] Silence),
     #[error("kafka: {0}")]
     Kafka(#[from] rdkafka::error::KafkaError),
     #[error(transparent)]
@@ -174,17 +180,13 @@ async fn poll_to_the_end(poller: Poller) -> Result<(), TopologyError> {
 }
 
 fn blueprint(config: &Config, run_id: &Arc<str>, live: &Live, metrics: &Metrics) -> Result<Blueprint, TopologyError> {
-    let folders = Folders::from_env()?;
-    let model = folders.find(&config.detector.model)?;
-    detect::init_runtime(&folders.runtime_library()?).map_err(|error| TopologyError::Detector(error.into()))?;
+    let Ready { model, settings } = make_ready(&config.detector).map_err(|error| match error {
+        DetectorError::Models(error) => TopologyError::Models(error),
+        DetectorError::Library(error) => TopologyError::Detector(error.into()),
+    })?;
     Ok(Blueprint {
         model: model.path,
-        settings: detect::Settings {
-            input: config.detector.input,
-            score_threshold: config.detector.score_threshold,
-            nms_iou: config.detector.nms_iou,
-            min_face_px: config.detector.min_face_px,
-        },
+        settings,
         max_skew: config.windows.max_skew,
         outputs: Outputs {
             events: (!config.events.topic.is_empty())
@@ -270,14 +272,16 @@ fn rolling(config: &Config) -> Rolling {
     }
 }
 
-/// The cluster's id and, for a run until the end, where that is. Waits for a broker; `None` where the wait was stopped.
+/// The cluster's id and, for a run until the end, where that is. Waits for a broker; `None` where the wait was stopped. Brokers that
+/// refuse this client are not waited for.
 fn ask_kafka(
     config: &Config,
     client: &rdkafka::ClientConfig,
     until_end: bool,
     stop: &CancellationToken,
 ) -> Result<Option<(String, Ends)>, TopologyError> {
-    let asking: BaseConsumer = client.create()?;
+    let asking: BaseConsumer<Heard> = telling(client.clone()).create_with_context(Heard::default())?;
+    let asked = Instant::now();
     tokio::task::block_in_place(|| {
         let cluster = loop {
             if let Some(cluster) = asking.client().fetch_cluster_id(Duration::from_secs(2)) {
@@ -286,10 +290,12 @@ fn ask_kafka(
             if stop.is_cancelled() {
                 return Ok(None);
             }
-            tracing::warn!(
-                brokers = config.kafka.brokers,
-                "no Kafka broker answers, trying again; check kafka.brokers and the network"
-            );
+            listen(&asking);
+            let silence = asking.context().silence(&config.kafka, &config.kafka.brokers);
+            if silence.is_refusal() && asked.elapsed() >= REFUSED_FOR {
+                return Err(silence.into());
+            }
+            tracing::warn!("no Kafka broker answers, trying again: {silence}");
         };
         let topics = &config.kafka.topics;
         let ends = if until_end { ends(&asking, topics) } else { Ok(Ends::default()) };

@@ -1,7 +1,7 @@
 //! Worker threads: each takes a frame, decodes it and looks for faces in one go, and sends the row to the frame's lane.
 //!
-//! In: [`Job`]s from the poll thread, over one bounded channel. Out: a [`FrameRow`] for every job, always: a rejected message gets
-//! its row here too, and a frame that makes a worker panic is rejected and the worker rebuilt. No pixels change threads.
+//! In: [`Job`]s from the poll thread, over one bounded channel. Out: a [`FrameRow`] for every job whose lane is still there: a rejected
+//! message gets its row here too, and a frame that makes a worker panic is rejected and the worker rebuilt. No pixels change threads.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -130,7 +130,12 @@ pub fn spawn(id: i32, parts: Parts, blueprint: Blueprint, jobs: Receiver<Job>) -
     let mut worker = Worker { id, parts, blueprint, easel: Easel::default() };
     std::thread::Builder::new().name(format!("worker-{id}")).spawn(move || {
         for job in jobs {
-            worker.take(job);
+            // Its lane may have left: the partition was revoked, or a drain ran out of time. Then the frame is another process's.
+            if job.ticket.is_wanted() {
+                worker.take(job);
+            } else {
+                worker.blueprint.metrics.queue_depth.of(Queue::Work).dec();
+            }
         }
     })
 }

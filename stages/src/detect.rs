@@ -20,7 +20,7 @@ mod yunet;
 
 pub use centerface::CenterFace;
 pub use runtime::init_runtime;
-pub use scripted::Scripted;
+pub use scripted::{Scripted, is_script};
 pub use yunet::YuNet;
 
 /// Finds faces. One per worker thread; what it allocates it reuses from frame to frame.
@@ -117,6 +117,14 @@ pub enum ModelError {
         /// What ONNX Runtime said.
         cause: ort::Error,
     },
+    /// The file of a scripted detector has a mistake.
+    #[error("cannot use the scripted detector {}: {cause}", script.display())]
+    Script {
+        /// The file.
+        script: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// An ONNX file of another kind.
     #[error("the model {} is no {expected}: it has inputs {inputs:?} and outputs {outputs:?}", model.display())]
     Family {
@@ -142,8 +150,12 @@ pub enum DetectError {
     Output(String),
 }
 
-/// Loads a model of either family, told apart by the names and shapes of its outputs. [`init_runtime`] comes first.
+/// Loads a model of either family, told apart by the names and shapes of its outputs; [`init_runtime`] comes first. Or a scripted
+/// detector (`.toml`), which needs no runtime.
 pub fn load(model: &Path, settings: &Settings) -> Result<Box<dyn Detector>, ModelError> {
+    if is_script(model) {
+        return Ok(Box::new(Scripted::load(model, settings)?));
+    }
     let opened = runtime::Opened::open(model, settings)?;
     if yunet::is_yunet(&opened) {
         Ok(Box::new(YuNet::from_opened(opened, settings)?))

@@ -50,6 +50,13 @@ pub fn node_modules() -> PathBuf {
     present_for_deploy("playwright-core", folder().join("node/node_modules"))
 }
 
+/// A bare Debian as a tar file, to build images on; `None` where it was not made, for want of root.
+#[must_use]
+pub fn debian() -> Option<PathBuf> {
+    let files = std::fs::read_dir(folder().join("debian")).ok()?;
+    files.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|extension| extension == "tar"))
+}
+
 fn present_for_deploy(what: &str, path: PathBuf) -> PathBuf {
     assert!(path.exists(), "{what} is missing: there is no {}: run `make test-deploy`, which fetches it", path.display());
     path

@@ -103,10 +103,16 @@ impl Facestream {
     /// Starts any command of the binary, in `folder`.
     #[must_use]
     pub fn start(folder: &Path, arguments: &[&str]) -> Facestream {
+        Self::start_with(folder, arguments, &[])
+    }
+
+    /// The same with `environment` set.
+    #[must_use]
+    pub fn start_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Facestream {
         let own = scratch();
         let log = own.path().join("facestream.log");
         let mut command = command();
-        let process = spawn(command.args(arguments).current_dir(folder), &log);
+        let process = spawn(command.args(arguments).current_dir(folder).envs(environment.iter().copied()), &log);
         Facestream { process, http: String::new(), log, folder: Some(own) }
     }
 
@@ -232,7 +238,8 @@ fn command() -> Command {
 
 /// The binary beside this test's executable. Cargo builds a binary only for the tests of its own package, so that it is
 /// brought up to date here, once; with `make test` that has nothing left to do.
-fn binary() -> &'static Path {
+#[must_use]
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let test = std::env::current_exe().expect("the test's own path");

@@ -4,7 +4,9 @@
 //! topic belongs to one test ([`Kafka::topic`] never gives the same name twice).
 
 mod broker;
+pub(crate) mod certificates;
 mod changes;
+mod secure;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,7 +26,8 @@ use tokio::runtime::Runtime;
 
 use crate::process::scratch;
 use crate::wait_for;
-use broker::{Broker, Ports};
+use broker::{Broker, Doors, Ports};
+pub use secure::{SecureKafka, USER};
 
 /// How long any one request to the broker may take.
 const REQUEST: Duration = Duration::from_secs(20);
@@ -79,9 +82,14 @@ impl Kafka {
     /// `count` brokers of one's own. With three, topics are kept three times, and a record counts as written once two have it.
     #[must_use]
     pub fn cluster(count: usize) -> Kafka {
+        Self::behind(count, &Doors::default())
+    }
+
+    /// `count` brokers with further listeners.
+    fn behind(count: usize, doors: &Doors) -> Kafka {
         let folder = scratch();
         let ports: Vec<Ports> = (0..count).map(|_| Ports::free()).collect();
-        let brokers = (0..count).map(|index| Mutex::new(Broker::start(folder.path(), index, &ports))).collect();
+        let brokers = (0..count).map(|index| Mutex::new(Broker::start(folder.path(), index, &ports, doors))).collect();
         let addresses = ports.iter().copied().map(Ports::address).collect::<Vec<_>>().join(",");
         // A message of 16 MiB, base64 in JSON, must pass.
         let config = client(&addresses, &[("message.max.bytes", "33554432"), ("linger.ms", "5")]);
@@ -172,6 +180,13 @@ impl Kafka {
             let led = metadata.topics()[0].partitions().iter().filter(|partition| partition.leader() >= 0).count();
             if led == partitions as usize { Ok(()) } else { Err(format!("{led} of {partitions}")) }
         });
+    }
+
+    /// The names of all topics.
+    #[must_use]
+    pub fn topics(&self) -> Vec<String> {
+        let metadata = self.producer.client().fetch_metadata(None, REQUEST).expect("metadata");
+        metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
     }
 
     /// Deletes a topic.

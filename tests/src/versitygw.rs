@@ -64,6 +64,12 @@ impl Versitygw {
         self.buckets.join(BUCKET).join(prefix)
     }
 
+    /// Key and secret of the only user it lets in; it checks the signature of each request.
+    #[must_use]
+    pub fn user() -> (&'static str, &'static str) {
+        (KEY, SECRET)
+    }
+
     /// What goes under `[store.options]`.
     #[must_use]
     pub fn options(&self) -> Table {

@@ -17,7 +17,8 @@ use object_store::path::Path;
 
 use super::Given;
 use crate::config::{Config, Needs};
-use crate::models::{Folders, ModelsError};
+use crate::detector::{DetectorError, make_ready};
+use crate::models::ModelsError;
 use crate::store::{ProbeError, Store, probe_create_only};
 
 /// The client of a remote store retries for minutes; nobody waits that long for a check.
@@ -86,22 +87,17 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 fn model(config: &Config) -> Finding {
-    let settings = detect::Settings {
-        input: config.detector.input,
-        score_threshold: config.detector.score_threshold,
-        nms_iou: config.detector.nms_iou,
-        min_face_px: config.detector.min_face_px,
-    };
-    let found = Folders::from_env().and_then(|folders| Ok((folders.runtime_library()?, folders.find(&config.detector.model)?)));
-    let (library, file) = match found {
-        Ok(found) => found,
-        Err(error @ ModelsError::Unknown(_)) => return Finding::wrong("model", chain(&error)).with_code(2),
+    let ready = match make_ready(&config.detector) {
+        Ok(ready) => ready,
+        Err(error @ DetectorError::Models(ModelsError::Unknown(_))) => {
+            return Finding::wrong("model", chain(&error)).with_code(2);
+        }
         Err(error) => return Finding::wrong("model", chain(&error)),
     };
-    match detect::init_runtime(&library).and_then(|()| detect::load(&file.path, &settings)) {
+    match detect::load(&ready.model.path, &ready.settings) {
         Ok(detector) => {
-            let text = format!("{}, sha256 {}, {}", detector.identity().detector_id, file.sha256, file.path.display());
-            Finding::fine("model", text)
+            let (name, file) = (&detector.identity().detector_id, &ready.model);
+            Finding::fine("model", format!("{name}, sha256 {}, {}", file.sha256, file.path.display()))
         }
         Err(error) => Finding::wrong("model", chain(&error)),
     }

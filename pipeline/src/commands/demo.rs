@@ -4,10 +4,9 @@
 //! stdout that reads them back.
 //! Invariant: it succeeds only if every frame that the cameras sent has exactly one row.
 
-mod broker;
 mod camera;
 mod cameras;
-mod report;
+pub(super) mod report;
 mod status;
 mod unread;
 
@@ -18,15 +17,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use prometheus::core::Metric as _;
+use rdkafka::ClientConfig;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::Failure;
+use super::broker::Broker;
 use crate::config::{Config, LogFormat};
 use crate::metrics::{self, Labels as _, Metrics, Since, Until};
 use crate::{logging, topology};
-use broker::Broker;
-use cameras::{Cameras, Sent};
+use cameras::{Cameras, PARTITIONS, Sent};
 use report::Written;
 use status::{REFRESH, Reading, Status};
 
@@ -82,8 +82,8 @@ async fn demo(args: &Args, run: &str, folder: &Path) -> anyhow::Result<()> {
     let listen = free_port()?;
     introduce(args, folder, listen)?;
     let broker = match &args.kafka {
-        Some(servers) => Broker::existing(servers, run).await?,
-        None => Broker::embedded()?,
+        Some(servers) => Broker::existing(&ClientConfig::new(), servers, &format!("facestream-demo-{run}"), PARTITIONS).await?,
+        None => Broker::embedded("facestream-demo", PARTITIONS)?,
     };
     let config = config(&broker, folder, listen)?;
     logging::init(&config.log)?;

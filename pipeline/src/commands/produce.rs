@@ -5,7 +5,7 @@
 //! arrived.
 //!
 //! ```text
-//! inputs ──► a thread each (pictures, video, mjpeg) ──► re-encoding, pace (outlet) ──one channel──► pump:
+//! inputs ──► a thread each (pictures, video, mjpeg, scene) ──► re-encoding, pace (outlet) ──one channel──► pump:
 //! upload ──► envelope ──► sender ──► report
 //! ```
 
@@ -22,9 +22,10 @@ mod pictures;
 mod pump;
 mod report;
 mod retouch;
+mod scene;
 mod sender;
 mod shot;
-mod stop;
+pub(super) mod stop;
 mod upload;
 #[cfg(feature = "video")]
 mod video;
@@ -56,7 +57,7 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 #[command(after_help = help::EXAMPLES)]
 #[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Args {
-    /// Files, folders (recursively), patterns, - for a list on stdin, video files, /dev/videoN, rtsp://…, http://…
+    /// Files, folders (recursively), patterns, - for a list on stdin, video files, /dev/videoN, rtsp://…, http://…, scene:N
     #[arg(required = true, value_name = "INPUTS")]
     inputs: Vec<String>,
     /// Topic to send to [default: the configuration's, if it names one topic]
@@ -194,14 +195,15 @@ fn topic<'a>(args: &'a Args, config: &'a Config) -> Result<&'a str, Failure> {
 
 /// Refuses what cannot be done before anything is connected.
 fn check(args: &Args, inputs: &[Input]) -> anyhow::Result<()> {
-    let Some(Input::Pictures(pictures)) = inputs.first() else {
-        return if inputs.is_empty() { bail!("no picture to send: the folder or list is empty") } else { Ok(()) };
-    };
-    if args.pacing.as_recorded {
+    let has_no_times = |input: &Input| matches!(input, Input::Pictures(_) | Input::Scene(_));
+    if args.pacing.as_recorded && inputs.iter().any(has_no_times) {
         let text =
             "--as-recorded needs times, which pictures do not have: it is for video files and cameras; give --fps or --rate";
         return Err(Failure::Usage(text.to_owned()).into());
     }
+    let Some(Input::Pictures(pictures)) = inputs.first() else {
+        return if inputs.is_empty() { bail!("no picture to send: the folder or list is empty") } else { Ok(()) };
+    };
     if pictures.files.is_empty() && inputs.len() == 1 {
         for unreadable in &pictures.unreadable {
             eprintln!("cannot read {unreadable}");

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use rdkafka::error::KafkaError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +54,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             Ok(())
         }
         Err(error) if error.is_refusal() => Err(Failure::Refused(error.to_string()).into()),
+        Err(TopologyError::Silent(silence)) => Err(silence.into()),
+        Err(TopologyError::Kafka(error @ KafkaError::ClientCreation(_))) => {
+            Err(Failure::Usage(format!("{error}: see [kafka.properties]")).into())
+        }
         Err(error @ (TopologyError::Models(_) | TopologyError::Store(_))) => Err(Failure::Usage(error.to_string()).into()),
         Err(error) => Err(error.into()),
     }

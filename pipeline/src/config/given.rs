@@ -40,11 +40,13 @@ pub(super) fn gather(sources: &Sources, schema: &Schema, mistakes: &mut Vec<Mist
         Some(Given { key, value: Value::from(text.as_str()), origin: Origin::Env(name.clone()) })
     }));
     for pair in &sources.set {
-        match pair.split_once('=') {
-            Some((key, text)) => {
-                given.push(Given { key: key.trim().to_owned(), value: Value::from(text), origin: Origin::Flag });
-            }
-            None => mistakes.push(Mistake::new(pair, Origin::Flag, "expected KEY=VALUE, such as kafka.topics=frames")),
+        if let Some((key, text)) = pair.split_once('=') {
+            given.push(Given { key: key.trim().to_owned(), value: Value::from(text), origin: Origin::Flag });
+        } else {
+            // No more of it than may be a key: what follows may be a secret.
+            let is_of_a_key = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            let key = &pair[..pair.find(|c| !is_of_a_key(c)).unwrap_or(pair.len())];
+            mistakes.push(Mistake::new(key, Origin::Flag, "expected KEY=VALUE, such as kafka.topics=frames"));
         }
     }
     given

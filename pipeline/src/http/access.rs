@@ -55,6 +55,11 @@ impl Access {
         Self(Arc::new(Inner { sessions, only_loopback, line: Semaphore::new(IN_LINE), turn: Mutex::new(()) }))
     }
 
+    /// Whether anybody is asked for a token.
+    pub(super) fn asks(&self) -> bool {
+        self.0.sessions.is_some()
+    }
+
     fn allows(&self, headers: &HeaderMap) -> bool {
         let Some(sessions) = &self.0.sessions else { return true };
         let bearer = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));

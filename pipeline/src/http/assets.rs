@@ -31,7 +31,20 @@ pub(super) static FILES: &[Asset] = &[
     asset!("live.css", "text/css; charset=utf-8"),
     asset!("login.css", "text/css; charset=utf-8"),
     asset!("favicon.svg", "image/svg+xml"),
+    asset!("cameras.js", "text/javascript; charset=utf-8"),
+    asset!("chart.js", "text/javascript; charset=utf-8"),
+    asset!("choices.js", "text/javascript; charset=utf-8"),
+    asset!("clock.js", "text/javascript; charset=utf-8"),
+    asset!("connection.js", "text/javascript; charset=utf-8"),
+    asset!("dom.js", "text/javascript; charset=utf-8"),
+    asset!("format.js", "text/javascript; charset=utf-8"),
     asset!("live.js", "text/javascript; charset=utf-8"),
+    asset!("pictures.js", "text/javascript; charset=utf-8"),
+    asset!("summary.js", "text/javascript; charset=utf-8"),
+    asset!("tables.js", "text/javascript; charset=utf-8"),
+    asset!("trends.js", "text/javascript; charset=utf-8"),
+    asset!("trouble.js", "text/javascript; charset=utf-8"),
+    asset!("viewer.js", "text/javascript; charset=utf-8"),
 ];
 
 /// Files that anybody may have: the log-in form needs them.

@@ -1,11 +1,12 @@
 //! The whole pipeline on a real Kafka broker, next to a bare loop of decode + detect over the same pictures.
 //!
 //! In: Kafka's jars, ONNX Runtime and a model, as set-up brings them (`FACESTREAM_MODELS` names another folder for models), and
-//! `FRAMES`, `ROUNDS`, `BACKLOG`, `ENVELOPES`, `APPENDS` and `TAKEOVERS` for shorter runs (0 leaves out the last four). Out: figures on standard
+//! `FRAMES`, `ROUNDS`, `BACKLOG`, `ENVELOPES`, `APPENDS`, `LIVE` and `TAKEOVERS` for shorter runs (0 leaves out the last five). Out: figures on standard
 //! error, each beside its target. Invariant: what is compared was measured by turns, in CPU time; speed is printed and never asserted.
 
 mod envelopes;
 mod journal;
+mod live;
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,10 @@ fn main() {
     match number("APPENDS", 7) {
         0 => {}
         pairs => journal::appends(&kafka, &bare.produce(&kafka, 2 * frames), 2 * frames, pairs),
+    }
+    match number("LIVE", 7) {
+        0 => {}
+        pairs => live::unwatched(&kafka, &bare.produce(&kafka, 2 * frames), 2 * frames, pairs),
     }
     match number("TAKEOVERS", 9) {
         0 => {}

@@ -32,6 +32,17 @@ impl Ports {
     }
 }
 
+/// What a broker listens on besides its open listener, and what that needs.
+#[derive(Debug, Default)]
+pub(super) struct Doors {
+    /// Name, security protocol and port of each.
+    pub(super) listeners: Vec<(&'static str, &'static str, u16)>,
+    /// Lines for server.properties.
+    pub(super) properties: String,
+    /// Users by SCRAM, as Kafka's storage tool takes them.
+    pub(super) scram_users: Vec<String>,
+}
+
 /// A broker's process with all that starting it again needs.
 pub(super) struct Broker {
     folder: PathBuf,
@@ -42,12 +53,12 @@ pub(super) struct Broker {
 
 impl Broker {
     /// Formats a folder below `parent` for broker `index` of those that listen on `ports`, and starts it.
-    pub(super) fn start(parent: &Path, index: usize, ports: &[Ports]) -> Broker {
+    pub(super) fn start(parent: &Path, index: usize, ports: &[Ports], doors: &Doors) -> Broker {
         let folder = parent.join(format!("broker-{}", index + 1));
         fs::create_dir(&folder).expect("a folder for the broker");
         let properties = folder.join("server.properties");
-        fs::write(&properties, server_properties(&folder, index, ports)).expect("writing server.properties");
-        format_storage(&properties);
+        fs::write(&properties, server_properties(&folder, index, ports, doors)).expect("writing server.properties");
+        format_storage(&properties, &doors.scram_users);
         Broker { process: process(&folder, 1), folder, port: ports[index].client, starts: 1 }
     }
 
@@ -113,31 +124,40 @@ fn java(heap: &str) -> Command {
     command
 }
 
-fn format_storage(properties: &Path) {
+fn format_storage(properties: &Path, scram_users: &[String]) {
     // Any 16 bytes, in URL-safe base64.
     let mut format = java("128m");
     format.args(["kafka.tools.StorageTool", "format", "-t", "ZmFjZXN0cmVhbS10ZXN0cw", "-c"]).arg(properties);
+    for user in scram_users {
+        format.args(["--add-scram", user]);
+    }
     let done = format.output().unwrap_or_else(|error| panic!("starting java: {error}: run `make test`, which installs it"));
     assert!(done.status.success(), "formatting Kafka's storage: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// A node that keeps nothing of importance, evicts dead members quickly, and is missed quickly when it is gone.
-fn server_properties(folder: &Path, index: usize, ports: &[Ports]) -> String {
+fn server_properties(folder: &Path, index: usize, ports: &[Ports], doors: &Doors) -> String {
     let Ports { client, controller } = ports[index];
     let voter = |(index, ports): (usize, &Ports)| format!("{}@127.0.0.1:{}", index + 1, ports.controller);
     let voters = ports.iter().enumerate().map(voter).collect::<Vec<_>>().join(",");
+    let (mut listeners, mut protocols) = (String::new(), String::new());
+    for (name, protocol, port) in &doors.listeners {
+        write!(listeners, ",{name}://127.0.0.1:{port}").expect("writing to a string");
+        write!(protocols, ",{name}:{protocol}").expect("writing to a string");
+    }
     let mut text = format!(
         "process.roles=broker,controller\nnode.id={}\ncontroller.quorum.voters={voters}\n\
-         listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{client}\nlog.dirs={}\n",
+         listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}{listeners}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{client}{listeners}\nlog.dirs={}\n\
+         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{protocols}\n{}",
         index + 1,
-        folder.join("data").display()
+        folder.join("data").display(),
+        doors.properties
     );
     let replicas = ports.len().min(3).to_string();
     let in_sync = if ports.len() < 3 { "1" } else { "2" };
     for (key, value) in [
         ("controller.listener.names", "CONTROLLER"),
-        ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"),
         ("auto.create.topics.enable", "false"),
         ("min.insync.replicas", in_sync),
         ("offsets.topic.num.partitions", "1"),

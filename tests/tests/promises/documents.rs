@@ -67,14 +67,15 @@ fn every_metric_that_dashboard_and_documents_name_is_exported() {
     metrics.sources_apart.count(&SourceId::new("a"), 0, Micros(0), Instant::now());
     let page = metrics.render();
     let exported: BTreeSet<_> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    let grafana = fs::read_dir(workspace().join("deploy/grafana")).into_iter().flatten().flatten();
-    let dashboards = grafana.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|ext| ext == "json"));
-    let dashboards = dashboards.filter_map(|path| Some(format!("deploy/grafana/{}", path.file_name()?.to_string_lossy())));
-    let documents = ["README.md", "deploy/metrics.md", "deploy/prometheus/prometheus.yaml"].map(str::to_owned);
-    let named = dashboards.chain(documents).flat_map(|path| {
+    let dashboards =
+        ["overview", "pipeline", "delivery", "fleet"].map(|name| format!("deploy/grafana/dashboards/facestream-{name}.json"));
+    let documents = ["README.md", "deploy/metrics.md"].map(str::to_owned);
+    let mut named = Vec::new();
+    for path in dashboards.into_iter().chain(documents) {
         let metrics = metrics_named_in(&read(&path));
-        metrics.into_iter().map(move |metric| (path.clone(), metric))
-    });
+        assert!(!metrics.is_empty(), "{path} names metrics");
+        named.extend(metrics.into_iter().map(|metric| (path.clone(), metric)));
+    }
     for (path, metric) in named {
         let known =
             ["", "_bucket", "_count", "_sum"].iter().any(|part| exported.contains(metric.strip_suffix(part).unwrap_or("")));

@@ -60,6 +60,29 @@ fn a_stop_drains_and_the_next_start_goes_on_at_the_journals_end_even_without_the
 }
 
 #[test]
+fn a_drain_that_runs_out_of_time_leaves_what_waits_to_the_next_run() {
+    let kafka = Kafka::shared();
+    let topic = kafka.topic("overdue", 1);
+    // All of them wait in memory for the one worker, which would need some minutes for them.
+    kafka.produce(&topic, &pictures(2_000, 1));
+    let folder = scratch();
+    let mut config = quick(kafka, &topic, "overdue", &file_url(folder.path()));
+    set(&mut config, "detector", "input", "1920x1088");
+    set(&mut config, "workers", "count", 1);
+    set(&mut config, "run", "drain_timeout", "1s");
+    let mut running = Facestream::run(&config, &[]);
+    running.wait_metric("facestream_records_total", &[], LONG, |records| records >= 2_000.0);
+    let finished = running.terminate(Duration::from_mins(1));
+    assert_eq!(finished.code, Some(0), "{}", finished.output);
+    let committed: i64 = kafka.committed("overdue", &topic).values().sum();
+    assert!(committed < 2_000, "there was more than it had time for: {committed}");
+
+    set(&mut config, "detector", "input", "320x192");
+    run_to_the_end(&config);
+    assert_exactly_once(kafka, &topic, folder.path());
+}
+
+#[test]
 fn a_run_until_the_end_publishes_what_was_appended_before_it_began() {
     let kafka = Kafka::shared();
     let topic = kafka.topic("appended", 2);

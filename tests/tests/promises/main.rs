@@ -2,6 +2,7 @@
 #![allow(clippy::float_cmp, reason = "counters are whole numbers")]
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "tests panic: that is how they fail")]
 
+mod bench;
 mod claim_check;
 mod content;
 mod crash;
@@ -23,7 +24,10 @@ mod poison;
 mod pressure;
 mod produce;
 mod scale;
+mod scale_out;
+mod secrets;
 mod store_bad_days;
+mod transport;
 mod windows;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use facestream::scene::Scene;
+use facestream_schemas::Size;
 use facestream_tests::{Facestream, Finished, Kafka, S3, scratch};
 use rdkafka::Message as _;
 use rdkafka::message::{Headers as _, OwnedMessage};
@@ -287,5 +288,23 @@ fn what_cannot_be_done_is_a_usage_error_that_says_what_can() {
         let finished = Facestream::command(folder.path(), &[&["produce", "--topic", "frames"], arguments].concat(), LONG);
         assert_eq!(finished.code, Some(2), "{}", finished.output);
         assert!(finished.output.contains(says), "{}", finished.output);
+    }
+}
+
+#[test]
+fn a_virtual_camera_sends_what_it_sees_and_starts_over() {
+    let kafka = Kafka::shared();
+    let topic = kafka.topic("produce-scene", 1);
+    let folder = scratch();
+    // Five more than there are before it starts over.
+    let finished = produce(kafka, folder.path(), &topic, &["--count", "205", "scene:1"]);
+    assert_eq!(finished.code, Some(0), "{}", finished.output);
+    let messages = kafka.read(&topic);
+    let seqs: Vec<_> = messages.iter().map(|message| headers(message)["frame_seq"].clone()).collect();
+    assert_eq!(seqs, (0..205).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert!(messages.iter().all(|message| message.key() == Some(b"camera-000")));
+    let scene = Scene::new(0, Size { w: 640, h: 360 });
+    for (at, picture) in [(0, 0), (199, 199), (200, 0), (204, 4)] {
+        assert!(messages[at].payload() == Some(&scene.picture(picture).jpeg[..]), "message {at} is picture {picture}");
     }
 }

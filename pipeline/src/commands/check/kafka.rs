@@ -1,16 +1,14 @@
 //! The Kafka part of `facestream check`: brokers, topics, consumer group; what is written to is `outputs`.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 
 use super::{Finding, outputs};
 use crate::config::{Config, Kafka};
+use crate::kafka::silence::{Heard, listen, telling};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -18,19 +16,15 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) fn check(config: &Config) -> Vec<Finding> {
     let kafka = &config.kafka;
     let client = client(kafka);
-    let consumer: BaseConsumer<Reason> = match client.create_with_context(Reason::default()) {
+    let consumer: BaseConsumer<Heard> = match telling(client.clone()).create_with_context(Heard::default()) {
         Ok(consumer) => consumer,
-        Err(error) => return vec![Finding::wrong("kafka", format!("{error}: see [kafka.properties]"))],
+        Err(error) => return vec![Finding::wrong("kafka", format!("{error}: see [kafka.properties]")).with_code(2)],
     };
-    let metadata = match consumer.fetch_metadata(None, TIMEOUT) {
-        Ok(metadata) => metadata,
-        Err(error) => {
-            (0..5).for_each(|_| drop(consumer.poll(Duration::from_millis(50)))); // logs come with polling
-            let reason = consumer.context().0.get().cloned().unwrap_or_else(|| error.to_string());
-            let mend = "is it running, and are kafka.brokers and [kafka.properties] right?";
-            let text = format!("no answer from {} ({reason}): {mend}", kafka.brokers);
-            return vec![Finding::wrong("kafka", text)];
-        }
+    let Ok(metadata) = consumer.fetch_metadata(None, TIMEOUT) else {
+        listen(&consumer);
+        let silence = consumer.context().silence(kafka, &kafka.brokers);
+        let code = if silence.is_refusal() { 2 } else { 1 };
+        return vec![Finding::wrong("kafka", silence.to_string()).with_code(code)];
     };
     let cluster = consumer.client().fetch_cluster_id(TIMEOUT).unwrap_or_else(|| "unknown".to_owned());
     let brokers = metadata.brokers().len();
@@ -60,7 +54,7 @@ fn client(kafka: &Kafka) -> ClientConfig {
     client
 }
 
-fn group(consumer: &BaseConsumer<Reason>, name: &str) -> Finding {
+fn group(consumer: &BaseConsumer<Heard>, name: &str) -> Finding {
     match consumer.client().fetch_group_list(Some(name), TIMEOUT) {
         Err(error) => Finding::wrong("group", format!("{name}: {error}: does this user have the right to use it?")),
         Ok(list) => match list.groups().iter().find(|group| group.name() == name) {
@@ -71,20 +65,3 @@ fn group(consumer: &BaseConsumer<Reason>, name: &str) -> Finding {
         },
     }
 }
-
-/// Keeps the first reason why librdkafka does not connect: the error that a request ends with says only that it did not.
-#[derive(Default)]
-struct Reason(OnceLock<String>);
-
-impl ClientContext for Reason {
-    fn log(&self, level: RDKafkaLogLevel, _facility: &str, message: &str) {
-        if level as i32 <= RDKafkaLogLevel::Error as i32 {
-            let without_thread = message.split_once("]: ").map_or(message, |(_, reason)| reason);
-            let _ = self.0.set(without_thread.to_owned());
-        }
-    }
-
-    fn error(&self, _error: KafkaError, _reason: &str) {} // the log has said it
-}
-
-impl ConsumerContext for Reason {}

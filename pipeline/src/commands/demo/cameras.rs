@@ -19,9 +19,12 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::broker::{Broker, PARTITIONS};
 use super::camera::Camera;
 use super::unread::Unread;
+use crate::commands::broker::Broker;
+
+/// Partitions of the demo's topic.
+pub(super) const PARTITIONS: i32 = 4;
 
 /// Pictures a second and camera: modest, so that two cores with the slower detector keep up with four cameras.
 const RATE: f64 = 6.0;

@@ -153,7 +153,7 @@ pub(super) fn queries(folder: &Path) -> String {
 }
 
 /// The Parquet files of a table: `<table>/event_date=…/event_hour=…/*.parquet`.
-fn parquet_files(folder: &Path, table: Table) -> anyhow::Result<Vec<PathBuf>> {
+pub(in crate::commands) fn parquet_files(folder: &Path, table: Table) -> anyhow::Result<Vec<PathBuf>> {
     let folder = folder.display().to_string();
     let pattern = format!("{}/{}/*/*/*.parquet", glob::Pattern::escape(&folder), table.name());
     glob::glob(&pattern).with_context(|| format!("cannot search {folder}"))?.map(|path| Ok(path?)).collect()

@@ -19,6 +19,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use crate::config::Kafka;
+use crate::kafka::silence::{Heard, listen, telling};
 use crate::kafka::{ASK_TIMEOUT, client};
 
 /// So long nothing may come before the brokers count as gone.
@@ -51,12 +52,12 @@ impl Record {
 /// A consumer that belongs to no group.
 pub(super) struct Reader {
     consumer: BaseConsumer<Logs>,
-    brokers: String,
+    kafka: Kafka,
 }
 
 impl Reader {
     pub(super) fn connect(kafka: &Kafka, bar: ProgressBar) -> anyhow::Result<Self> {
-        let mut client = client::base(kafka);
+        let mut client = telling(client::base(kafka));
         client
             // librdkafka assigns nothing without the name of a group; nobody joins it.
             .set("group.id", &kafka.group)
@@ -69,17 +70,18 @@ impl Reader {
             .set("queued.max.messages.kbytes", client::QUEUE_KIB.to_string())
             .set("fetch.max.bytes", "16777216")
             .set("fetch.queue.backoff.ms", "50");
-        let consumer = client.create_with_context(Logs(bar)).context("cannot set up a Kafka client: see [kafka.properties]")?;
-        Ok(Self { consumer, brokers: kafka.brokers.clone() })
+        let consumer =
+            client.create_with_context(Logs::above(bar)).context("cannot set up a Kafka client: see [kafka.properties]")?;
+        Ok(Self { consumer, kafka: kafka.clone() })
     }
 
     /// The topic's partitions; `None` where there is no such topic.
     pub(super) fn partitions(&self, topic: &str) -> anyhow::Result<Option<Vec<i32>>> {
         let metadata = self.consumer.fetch_metadata(Some(topic), ASK_TIMEOUT);
-        let metadata = metadata.inspect_err(|_| drop(self.consumer.poll(POLL))); // logs, and with them the reason, come with polling
-        let metadata = metadata.with_context(|| {
-            format!("no answer from {}: is it running, and are kafka.brokers and [kafka.properties] right?", self.brokers)
-        })?;
+        let Ok(metadata) = metadata else {
+            listen(&self.consumer);
+            return Err(self.consumer.context().heard.silence(&self.kafka, &self.kafka.brokers).into());
+        };
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
         match found.error().map(RDKafkaErrorCode::from) {
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
@@ -131,7 +133,7 @@ impl Reader {
                 }
                 // After other errors librdkafka tries again by itself; it is silence that counts.
                 None | Some(Err(_)) if last_heard.elapsed() > SILENCE => {
-                    bail!("{} did not go on with the topic {topic} for {SILENCE:?}: is the broker running?", self.brokers)
+                    bail!("{} did not go on with the topic {topic} for {SILENCE:?}: is the broker running?", self.kafka.brokers)
                 }
                 None | Some(Err(_)) => continue,
             }
@@ -170,16 +172,29 @@ pub(super) fn written(message: &BorrowedMessage<'_>) -> Micros {
 }
 
 /// What clients have to say, above the progress bar.
-pub(super) struct Logs(pub(super) ProgressBar);
+pub(super) struct Logs {
+    bar: ProgressBar,
+    heard: Heard,
+}
+
+impl Logs {
+    pub(super) fn above(bar: ProgressBar) -> Self {
+        Self { bar, heard: Heard::default() }
+    }
+}
 
 impl ClientContext for Logs {
     fn log(&self, level: RDKafkaLogLevel, _facility: &str, message: &str) {
-        if level as i32 <= RDKafkaLogLevel::Error as i32 {
-            self.0.suspend(|| eprintln!("kafka: {message}"));
+        // While it tries to connect, librdkafka says the same over and over.
+        let is_news = self.heard.take(None, message);
+        if level as i32 <= RDKafkaLogLevel::Error as i32 && is_news {
+            self.bar.suspend(|| eprintln!("kafka: {message}"));
         }
     }
 
-    fn error(&self, _error: KafkaError, _reason: &str) {} // the log has said it
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.heard.take(error.rdkafka_error_code(), reason);
+    }
 }
 
 impl ConsumerContext for Logs {}

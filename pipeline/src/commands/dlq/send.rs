@@ -63,7 +63,7 @@ impl Sender {
         let mut client = client::producer(kafka, &kafka.brokers, LARGEST);
         client.set("message.timeout.ms", ACKNOWLEDGED.as_millis().to_string()).set("linger.ms", "1");
         let producer =
-            client.create_with_context(Logs(bar)).context("cannot set up the Kafka producer: see [kafka.properties]")?;
+            client.create_with_context(Logs::above(bar)).context("cannot set up the Kafka producer: see [kafka.properties]")?;
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the I/O runtime")?;
         Ok(Self { producer, runtime, letters: letters.to_owned() })

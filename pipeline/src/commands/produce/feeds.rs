@@ -118,6 +118,7 @@ fn send(input: &Input, outlet: &mut Outlet) {
     match input {
         Input::Pictures(pictures) => pictures.send(outlet),
         Input::Mjpeg(url) => super::mjpeg::send(url, outlet),
+        Input::Scene(number) => super::scene::send(*number, outlet),
         #[cfg(feature = "video")]
         Input::Video(path) => super::video::send_file(path, outlet),
         #[cfg(feature = "video")]

@@ -12,6 +12,9 @@ pub(super) const EXAMPLES: &str = "Pictures:
   facestream produce --quality 70 --max-side 1280 photos/
       encoded anew, as JPEGs of at most 1280 pixels
 
+Without a camera:
+  facestream produce --fps 5 scene:8                      eight virtual cameras with people who come and go, until Ctrl-C
+
 Video files and cameras (need a build with `--features video`, that is OpenCV):
   facestream produce --as-recorded north.mp4 south.mp4    two cameras, north and south, in the time of the recordings
   facestream produce --fps 5 --loop clip.mkv              every frame, five a second, over and over

@@ -1,4 +1,4 @@
-//! What is to be produced: pictures, video files, cameras.
+//! What is to be produced: pictures, video files, cameras, virtual ones too.
 //!
 //! In: the arguments, and the list on stdin where one of them is `-`. Out: one [`Input`] for all pictures together and one for
 //! each video and camera, or what is wrong with them. Invariant: no password in an address is ever shown or sent.
@@ -27,6 +27,8 @@ pub(super) enum Input {
     Camera(String),
     /// A camera that sends JPEGs over HTTP.
     Mjpeg(Url),
+    /// A virtual camera, by its number.
+    Scene(u32),
 }
 
 impl Input {
@@ -62,12 +64,17 @@ impl Input {
             Self::Video(path) => path.display().to_string(),
             Self::Camera(address) => Url::parse(address).map_or_else(|_| address.clone(), |url| shown(&url)),
             Self::Mjpeg(url) => shown(url),
+            Self::Scene(number) => format!("scene-{number}"),
         }
     }
 }
 
 fn add(argument: &str, pictures: &mut Pictures, inputs: &mut Vec<Input>) -> Result<(), Failure> {
     let path = Path::new(argument);
+    if let Some(cameras) = super::scene::cameras(argument).filter(|_| !path.exists()) {
+        inputs.extend(cameras.map_err(Failure::Usage)?.map(Input::Scene));
+        return Ok(());
+    }
     let input = match argument.split_once("://") {
         Some((scheme, _)) if !path.exists() => addressed(&scheme.to_ascii_lowercase(), argument)?,
         _ if argument.strip_prefix("/dev/video").is_some_and(|number| number.parse::<u8>().is_ok()) => {
@@ -97,7 +104,7 @@ fn addressed(scheme: &str, argument: &str) -> Result<Input, Failure> {
             Err(Failure::Usage(format!("an address that begins with {scheme}:// is none: {error}")))
         }
         _ => Err(Failure::Usage(format!(
-            "{scheme}:// is nothing that frames can be read from: give files, folders, patterns, /dev/videoN, rtsp://…, http://… or https://…"
+            "{scheme}:// is nothing that frames can be read from: give files, folders, patterns, scene:N, /dev/videoN, rtsp://…, http://… or https://…"
         ))),
     }
 }
@@ -158,6 +165,12 @@ mod tests {
         let names: Vec<_> = inputs[1..].iter().map(Input::name).collect();
         assert_eq!(names, ["http://cam/a.mjpg", "http://c/", "https://cam:8443/b"]);
         assert!(inputs[1..].iter().all(|input| matches!(input, Input::Mjpeg(_))));
+    }
+
+    #[test]
+    fn virtual_cameras_are_an_input_each() {
+        assert_eq!(list(&["scene:2"], "").unwrap(), [Input::Scene(0), Input::Scene(1)]);
+        assert!(matches!(list(&["scene:none"], ""), Err(Failure::Usage(_))));
     }
 
     #[test]

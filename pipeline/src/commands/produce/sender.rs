@@ -4,6 +4,7 @@
 //! failed by the time [`Sender::finish`] returns.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -15,8 +16,9 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerConte
 
 use super::report::Tally;
 use super::stop::Stop;
-use crate::config::Config;
+use crate::config::{Config, Kafka};
 use crate::kafka::client;
+use crate::kafka::silence::{Heard, telling};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a topic may take to appear where the broker creates topics by itself.
@@ -31,16 +33,22 @@ const LAST_DELIVERIES: Duration = Duration::from_millis(20);
 /// Passes on what the client says.
 struct Deliveries {
     tally: Arc<Tally>,
+    /// Why there is no answer, until there was one: then nothing is said twice.
+    heard: Heard,
+    is_connected: AtomicBool,
 }
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, _facility: &str, message: &str) {
-        if level as i32 <= RDKafkaLogLevel::Error as i32 {
+        self.heard.take(None, message);
+        if level as i32 <= RDKafkaLogLevel::Error as i32 && self.is_connected.load(Ordering::Relaxed) {
             self.tally.note(format_args!("kafka: {message}"));
         }
     }
 
-    fn error(&self, _error: KafkaError, _reason: &str) {} // the log has said it
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.heard.take(error.rdkafka_error_code(), reason); // the log has said it
+    }
 }
 
 /// What is remembered of a message until its delivery.
@@ -86,11 +94,17 @@ impl Sender {
         most_bytes: u64,
         tally: &Arc<Tally>,
     ) -> anyhow::Result<Self> {
-        let producer: ThreadedProducer<Deliveries> = client::producer(&config.kafka, brokers, most_bytes)
+        let mut client = telling(client::producer(&config.kafka, brokers, most_bytes));
+        let producer: ThreadedProducer<Deliveries> = client
             .set("queue.buffering.max.kbytes", QUEUE_KIB)
-            .create_with_context(Deliveries { tally: Arc::clone(tally) })
+            .create_with_context(Deliveries {
+                tally: Arc::clone(tally),
+                heard: Heard::default(),
+                is_connected: AtomicBool::new(false),
+            })
             .context("cannot set up the Kafka producer: see [kafka.properties]")?;
-        wait_for_topic(&producer, brokers, topic)?;
+        wait_for_topic(&producer, &config.kafka, brokers, topic)?;
+        producer.context().is_connected.store(true, Ordering::Relaxed);
         Ok(Self { producer, topic: topic.to_owned(), tally: Arc::clone(tally) })
     }
 
@@ -141,10 +155,10 @@ pub(super) fn headers<'a>(own: impl IntoIterator<Item = (&'a str, &'a str)>, giv
     own.chain(given).fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
 }
 
-fn wait_for_topic(producer: &ThreadedProducer<Deliveries>, brokers: &str, topic: &str) -> anyhow::Result<()> {
+fn wait_for_topic(producer: &ThreadedProducer<Deliveries>, kafka: &Kafka, brokers: &str, topic: &str) -> anyhow::Result<()> {
     for _ in 0..TOPIC_ATTEMPTS {
         let Ok(metadata) = producer.client().fetch_metadata(Some(topic), CONNECT_TIMEOUT) else {
-            bail!("no answer from Kafka at {brokers}: is it running, and are kafka.brokers and [kafka.properties] right?");
+            return Err(producer.context().heard.silence(kafka, brokers).into());
         };
         if metadata.topics().iter().any(|found| found.error().is_none() && !found.partitions().is_empty()) {
             return Ok(());

@@ -12,19 +12,19 @@ use tokio_util::sync::CancellationToken;
 
 /// Whether to stop.
 #[derive(Clone, Debug)]
-pub(super) struct Stop {
+pub(in crate::commands) struct Stop {
     token: CancellationToken,
     io: Handle,
 }
 
 impl Stop {
     /// One that nobody has wished for yet.
-    pub(super) fn new(io: &Handle) -> Self {
+    pub(in crate::commands) fn new(io: &Handle) -> Self {
         Self { token: CancellationToken::new(), io: io.clone() }
     }
 
     /// One that Ctrl-C and SIGTERM raise.
-    pub(super) fn on_signal(io: &Handle) -> anyhow::Result<Self> {
+    pub(in crate::commands) fn on_signal(io: &Handle) -> anyhow::Result<Self> {
         let stop = Self::new(io);
         let token = stop.token.clone();
         let _inside = io.enter();
@@ -43,25 +43,25 @@ impl Stop {
     }
 
     /// One that is raised with this one, and can be raised alone.
-    pub(super) fn child(&self) -> Self {
+    pub(in crate::commands) fn child(&self) -> Self {
         Self { token: self.token.child_token(), io: self.io.clone() }
     }
 
-    pub(super) fn raise(&self) {
+    pub(in crate::commands) fn raise(&self) {
         self.token.cancel();
     }
 
-    pub(super) fn is_raised(&self) -> bool {
+    pub(in crate::commands) fn is_raised(&self) -> bool {
         self.token.is_cancelled()
     }
 
     /// Ends when it is raised.
-    pub(super) async fn raised(&self) {
+    pub(in crate::commands) async fn raised(&self) {
         self.token.cancelled().await;
     }
 
     /// What `work` gives, on the calling thread, which must not be one of the runtime's; `None` if the stop came first.
-    pub(super) fn block_on<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    pub(in crate::commands) fn block_on<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         if self.is_raised() {
             return None; // at the end of the process the runtime may already be gone
         }
@@ -70,8 +70,13 @@ impl Stop {
         })
     }
 
+    /// What `work` gives, whether it is to stop or not: for what is cleaned up.
+    pub(in crate::commands) fn at_the_end<T>(&self, work: impl Future<Output = T>) -> T {
+        self.io.block_on(work)
+    }
+
     /// Waits, unless it is to stop: false then.
-    pub(super) fn wait(&self, duration: Duration) -> bool {
+    pub(in crate::commands) fn wait(&self, duration: Duration) -> bool {
         duration.is_zero() && !self.is_raised() || self.block_on(async move { tokio::time::sleep(duration).await }).is_some()
     }
 }

@@ -13,6 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use crate::commands::Failure;
 use crate::config::Kafka;
+use crate::kafka::silence::{Heard, listen, telling};
 use crate::kafka::{ASK_TIMEOUT, Ends, client};
 
 /// A client that asks about the group from outside.
@@ -20,7 +21,7 @@ pub(super) struct Group {
     name: String,
     brokers: String,
     cluster: String,
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Heard>,
 }
 
 /// A topic as it is now.
@@ -32,12 +33,14 @@ pub(super) struct Topic {
 
 impl Group {
     pub(super) fn connect(kafka: &Kafka) -> anyhow::Result<Self> {
-        let mut client = client::base(kafka);
+        let mut client = telling(client::base(kafka));
         client.set("group.id", &kafka.group).set("enable.auto.commit", "false").set("allow.auto.create.topics", "false");
-        let consumer: BaseConsumer = client.create().context("cannot set up a Kafka client: see [kafka.properties]")?;
-        let cluster = consumer.client().fetch_cluster_id(ASK_TIMEOUT);
-        let cluster =
-            cluster.with_context(|| format!("no answer from {}: is it running, and is kafka.brokers right?", kafka.brokers))?;
+        let consumer: BaseConsumer<Heard> =
+            client.create_with_context(Heard::default()).context("cannot set up a Kafka client: see [kafka.properties]")?;
+        let Some(cluster) = consumer.client().fetch_cluster_id(ASK_TIMEOUT) else {
+            listen(&consumer);
+            return Err(consumer.context().silence(kafka, &kafka.brokers).into());
+        };
         Ok(Self { name: kafka.group.clone(), brokers: kafka.brokers.clone(), cluster, consumer })
     }
 

@@ -1,0 +1,36 @@
+//! The units that panels may use: a part of Grafana's own list (packages/grafana-data/src/valueFormats/categories.ts), so that a
+//! misspelt one is noticed, which Grafana would show as a suffix.
+
+/// Grafana's names for units.
+pub(super) const UNITS: [&str; 30] = [
+    "none",
+    "short",
+    "percent",
+    "percentunit",
+    "bytes",
+    "decbytes",
+    "bits",
+    "Bps",
+    "binBps",
+    "bps",
+    "ns",
+    "µs",
+    "ms",
+    "s",
+    "m",
+    "h",
+    "d",
+    "dtdurations",
+    "dateTimeAsIso",
+    "dateTimeFromNow",
+    "hertz",
+    "cps",
+    "ops",
+    "reqps",
+    "rps",
+    "wps",
+    "iops",
+    "bool",
+    "bool_yes_no",
+    "bool_on_off",
+];
