@@ -72,6 +72,7 @@ check: ## formatting, lints, documentation, licences; says what it could not che
 	@deploy/setup.sh check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked --workspace --test deploy -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --release --locked --workspace --no-deps
 	@test "$$(wc -l <ARCHITECTURE.md)" -le 200 || { echo 'check: ARCHITECTURE.md is longer than 200 lines'; exit 1; }
 	@cache=$${FACESTREAM_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/facestream}; PATH="$$PATH:$$cache/venv/check/bin"; \
