@@ -46,6 +46,10 @@ fn a_quick_bench_says_what_it_measured_and_on_what() {
     let (partitions, frames) = (whole["partitions"].as_u64().expect("a number"), whole["frames"].as_u64().expect("a number"));
     assert!(frames >= partitions && whole["journal_records"].as_u64() >= Some(2 * partitions), "{whole}");
     assert!(whole["parquet_files"].as_u64() >= Some(partitions), "{whole}");
+    // What lies there was put there, and more was asked.
+    let requests = &whole["store_requests"];
+    assert!(requests["append"].as_u64() >= whole["journal_records"].as_u64(), "{requests}");
+    assert!(requests["list"].as_u64() >= Some(partitions), "{requests}");
 }
 
 #[test]

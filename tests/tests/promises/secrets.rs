@@ -83,7 +83,7 @@ fn no_secret_is_in_logs_pages_files_or_what_commands_print() {
         let log = folder.path().join("log");
         let mut running = Facestream::run_logged(&file, &[], &environment, &log);
         running.wait_metric("facestream_frames_total", &[], LONG, |frames| frames >= 5.0);
-        for page in ["/status", "/metrics", "/"] {
+        for page in ["/status", "/metrics", "/", "/live/state", "/openapi.json"] {
             let text = running.get(page).unwrap_or_else(|error| panic!("{page}: {error}"));
             assert_none(text.as_bytes(), page);
         }
