@@ -26,8 +26,8 @@ GLANCE = [
         SPREAD, steps(GOOD, 2, WARN), min=0),
     stat(
         "Starts in this time", "none",
-        "How often processes started again in the time shown: good is once a deployment; more are crashes, see the "
-        "end of their logs.",
+        "How often processes started again at the same address in the time shown: good is none; more are crashes, see "
+        "the end of their logs.",
         over("sum", f"changes({process('start_time_seconds')}[$__range])"), steps(GOOD, 3, WARN, 10, BAD), min=0),
 ]
 

@@ -27,7 +27,7 @@ GLANCE = [
         "Ready processes", "none",
         "Processes that have joined the group and reach the store: good is all that you started; none means nobody "
         "works.",
-        over("sum", metric("ready")), steps(BAD, 1, GOOD), min=0),
+        f"({over('sum', metric('ready') + ' * ' + metric('store_up'))}) or vector(0)", steps(BAD, 1, GOOD), min=0),
 ]
 
 STATE = [

@@ -54,17 +54,18 @@ LAST = {"calcs": ["lastNotNull"], "fields": "", "values": False}
 
 
 def stat(title, unit, help_text, expression, thresholds, *, words=None, **defaults):
-    """One number with its past as a line; with `words`, {value: (word, color)}, a state in colour."""
+    """One number as it is now, and none where there is nobody to ask; with `words`, {value: (word, color)}, a state in colour."""
     options = {
         "colorMode": "background" if words else "value",
-        "graphMode": "none" if words else "area",
+        "graphMode": "none",
         "justifyMode": "center",
         "orientation": "auto",
         "reduceOptions": LAST,
         "textMode": "auto",
         "wideLayout": True,
     }
-    made = panel("stat", 4, title, unit, help_text, queries([(expression, title)]), options, thresholds=thresholds, **defaults)
+    made = panel("stat", 4, title, unit, help_text, queries([(expression, title)], instant=True), options,
+                 thresholds=thresholds, **defaults)
     made["fieldConfig"]["defaults"]["color"] = {"mode": "thresholds"}
     if words:
         shown = {str(value): {"text": word, "color": color} for value, (word, color) in words.items()}
@@ -131,7 +132,8 @@ def bars(title, unit, help_text, *targets, thresholds, **defaults):
         "valueMode": "color",
     }
     limits = {"min": 0, **defaults}
-    made = panel("bargauge", 8, title, unit, help_text, queries(targets), options, thresholds=thresholds, **limits)
+    asked = queries(targets, instant=True)
+    made = panel("bargauge", 8, title, unit, help_text, asked, options, thresholds=thresholds, **limits)
     made["fieldConfig"]["defaults"]["color"] = {"mode": "thresholds"}
     return made
 

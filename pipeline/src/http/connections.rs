@@ -15,6 +15,8 @@ use tokio::task::JoinSet;
 const MOST: usize = 512;
 /// The longest that a request's head may take, and that a connection may stay without a request.
 const IDLE: Duration = Duration::from_secs(30);
+/// What a connection may hold of what comes in, in bytes.
+const BUFFER: usize = 16 << 10;
 
 /// Serves for as long as it is polled.
 pub(super) async fn serve(listener: TcpListener, routes: Router) {
@@ -38,7 +40,7 @@ async fn answer(stream: TcpStream, routes: Router) {
     let _ = stream.set_nodelay(true);
     let service = TowerToHyperService::new(routes);
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(IDLE);
+    http.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(BUFFER);
     if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!("http: a connection ended: {error}");
     }

@@ -154,7 +154,7 @@ pub(super) fn now_state(sight: &Sight, lately: &Lately) -> State {
     let metrics = &sight.metrics;
     let obstacles = obstacles(metrics);
     let held = sight.board.overview();
-    let of_lanes = sight.board.sources();
+    let of_lanes = sight.board.count_sources();
     let sources: Vec<_> = sight.live.sources().into_iter().map(source).collect();
     State {
         now_us: now().0,
@@ -170,7 +170,7 @@ pub(super) fn now_state(sight: &Sight, lately: &Lately) -> State {
         lag: Lag { records: metrics.total_lag(), seconds: worst_lag(held.values()) },
         partitions: held.iter().map(partition).collect(),
         workers: lately.busy.iter().enumerate().map(|(id, busy)| Worker { id, busy: *busy }).collect(),
-        sources_total: sources.len().max(of_lanes.active + of_lanes.silent),
+        sources_total: sources.len().max(of_lanes),
         sources,
         failures: sight.live.failures().into_iter().map(failure).collect(),
     }

@@ -265,6 +265,12 @@ impl Board {
         .collect()
     }
 
+    /// How many sources all partitions have that are held here.
+    #[must_use]
+    pub fn count_sources(&self) -> usize {
+        self.state().sources.values().map(|sources| sources.active + sources.silent).sum()
+    }
+
     /// The sources of all partitions that are held here.
     #[must_use]
     pub fn sources(&self) -> Sources {

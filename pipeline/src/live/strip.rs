@@ -18,7 +18,7 @@ pub(super) const HELD_FOR: Duration = Duration::from_secs(1);
 /// … but no longer than this many frames: clocks may stand still.
 pub(super) const MOST_HELD: usize = 64;
 /// A frame with more regions than this is hidden as a whole.
-const MOST_REGIONS: usize = 128;
+const MOST_REGIONS: usize = 32;
 
 /// The frames that matter yet; `P` is a picture.
 #[derive(Debug)]

@@ -41,7 +41,7 @@ fn instructions<'a>(dockerfile: &'a str, name: &str) -> Vec<&'a str> {
 /// Files that COPY takes from the project's folder.
 fn copied(dockerfile: &str) -> Vec<&str> {
     let from_here = instructions(dockerfile, "COPY").into_iter().filter(|line| !line.contains("--from"));
-    let files = from_here.flat_map(|line| line.split(' ').collect::<Vec<_>>().split_last().map(|(_, files)| files.to_vec()));
+    let files = from_here.filter_map(|line| line.split(' ').collect::<Vec<_>>().split_last().map(|(_, files)| files.to_vec()));
     files.flatten().collect()
 }
 

@@ -95,18 +95,24 @@ fn answers(own: &Facestream) -> Vec<Value> {
         ("POST", "/logout", "/logout", nobody, Some(&empty)),
         ("POST", "/logout", "/logout", somebody, Some(&empty)),
     ];
-    let answer = |(method, route, path, headers, form): (&str, &str, &str, &[(&str, &str)], Option<&String>)| {
+    let answer = |(method, route, path, headers, form): Asked<'_>| {
         let answer = ask(method, &format!("{}{path}", own.http()), headers, form.map(String::as_str)).expect("an answer");
         described(route, method, &answer)
     };
     let mut answers: Vec<_> = asked.into_iter().map(answer).collect();
     let told = events(&format!("{}/live/events", own.http()), somebody, 3).expect("three events");
     assert_eq!(told.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["history", "state", "state"]);
-    let body: String = told.iter().map(|(name, data)| format!("event: {name}\ndata: {data}\n\n")).collect();
+    let body = told.iter().map(|(name, data)| format!("event: {name}\ndata: {data}\n\n")).collect::<Vec<_>>().concat();
     let headers = json!({"content-type": "text/event-stream"});
     answers.push(json!({"route": "/live/events", "method": "GET", "status": 200, "headers": headers, "body": body}));
     answers
 }
+
+/// Method, route, path, headers and form of a request.
+type Asked<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)], Option<&'a String>);
+
+/// Makes answers wrong.
+type Spoil = fn(&mut Vec<Value>);
 
 /// The answer to `route` with this status, for changing it.
 fn find<'a>(answers: &'a mut [Value], route: &str, status: u16) -> &'a mut Value {
@@ -125,7 +131,6 @@ fn every_answer_is_as_the_description_says_and_one_that_is_not_is_found() {
 
     // What the check must find: an undocumented field, a missing one, a wrong type, in JSON and in events; a status, a type of
     // content, a header that are not described; a route that was not tried.
-    type Spoil = fn(&mut Vec<Value>);
     let edit = |answer: &mut Value, from: &str, to: &str| {
         let body = answer["body"].as_str().expect("text");
         assert!(body.contains(from), "{from} in {body}");

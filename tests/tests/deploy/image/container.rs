@@ -69,8 +69,8 @@ impl Image {
         lay_out(&context);
         fs::write(&dockerfile, runtime_stage(&read("deploy/Dockerfile"))).expect("writing the Dockerfile");
         let (context, dockerfile) = (format!("build={}", context.display()), dockerfile.display().to_string());
-        let (project, base) = (workspace().display().to_string(), "BASE=localhost/bare");
-        let built = ["bud", "--isolation", "chroot", "--format", "docker", "--pull-never", "--quiet", "--build-arg", base];
+        let (project, root) = (workspace().display().to_string(), "BASE=localhost/bare");
+        let built = ["bud", "--isolation", "chroot", "--format", "docker", "--pull-never", "--quiet", "--build-arg", root];
         buildah.run(
             &[&built[..], &["--build-context", &context, "-f", &dockerfile, "-t", "localhost/facestream", &project]].concat(),
         );
