@@ -56,7 +56,8 @@ fn all_who_ask_within_a_second_get_the_same_bytes() {
     let state: serde_json::Value = serde_json::from_slice(&data(&first)).unwrap();
     assert_eq!((state["ready"].as_bool(), state["latency_s"].is_null()), (Some(false), true));
     (0..200).for_each(|_| pulse.sample());
-    assert_eq!((pulse.memory().samples.len(), pulse.memory().history.len()), (11, 120), "no more is kept");
+    let memory = pulse.memory();
+    assert_eq!((memory.samples.len(), memory.history.len()), (11, 120), "no more is kept");
 }
 
 #[test]
