@@ -1,7 +1,7 @@
 //! What people may see of a frame: a small picture with the faces hidden and the detections drawn.
 //!
 //! In: the image that a detector looked at, and regions. Out: a [`Tile`] of RGB pixels, then a JPEG of it. Invariant: of a region that
-//! is hidden nothing is left but a few averages ([`blur`]); what is drawn over it is drawn afterwards.
+//! is hidden nothing is left but a few averages (`blur.rs`); what is drawn over it is drawn afterwards.
 
 use facestream_schemas::{Bbox, Size};
 use fast_image_resize::images::{TypedImage, TypedImageRef};
