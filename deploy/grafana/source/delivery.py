@@ -3,15 +3,12 @@
 from page import dashboard
 from panels import BAD, CALM, GOOD, WARN, graph, heatmap, stat, steps
 from promql import grown, mean, metric, over, partition, quantile, rate, share, total
+from shared import since_newest_append
 
 REQUESTS = total("store_seconds_count")
 
 GLANCE = [
-    stat(
-        "Since the newest append", "s",
-        "Time since rows were last made durable: good is journal.append_every while frames come; longer means a "
-        "store or output topic fails.",
-        f"time() - {over('max', metric('last_append_timestamp_seconds') + ' > 0')}", steps(GOOD, 60, WARN, 300, BAD), min=0),
+    since_newest_append(),
     stat(
         "Append, 99 %", "s",
         "Time until an append is won: good is below a second; above ten it is tried again, so look at the store's "

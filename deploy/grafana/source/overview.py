@@ -3,6 +3,7 @@
 from page import dashboard
 from panels import BAD, CALM, GOOD, WARN, graph, heatmap, stat, steps
 from promql import grown, metric, over, partition, quantile, rate, share, total
+from shared import since_newest_append
 
 FAILED = 'status!~"ok|sampled_out|stale"'
 BUSY = over("sum", rate(metric("busy_seconds_total", 'stage="work"')), "instance")
@@ -31,11 +32,7 @@ GLANCE = [
 ]
 
 STATE = [
-    stat(
-        "Since the newest append", "s",
-        "Time since rows were last made durable: good is journal.append_every while frames come; longer means a "
-        "store or output topic fails.",
-        f"time() - {over('max', metric('last_append_timestamp_seconds') + ' > 0')}", steps(GOOD, 60, WARN, 300, BAD), min=0),
+    since_newest_append(),
     stat(
         "Failed frames", "percentunit",
         "Share of frames without a result through their own or our fault: good is next to none; the graph below "
