@@ -14,7 +14,10 @@ pub mod metrics;
 pub mod produce;
 pub mod run;
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+
+use anyhow::Context as _;
 
 use crate::config::{Config, Mistakes, Needs, Origins, Sources};
 use crate::kafka::silence::Silence;
@@ -36,6 +39,12 @@ impl Given {
     pub fn load(&self, needs: Needs) -> Result<(Config, Origins), Mistakes> {
         crate::config::load(&Sources::of_process(self.config.clone(), self.set.clone(), needs))
     }
+}
+
+/// A loopback address whose port nobody listens on.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free loopback port")?;
+    Ok(listener.local_addr()?)
 }
 
 /// A table for people: nothing but columns under a header.

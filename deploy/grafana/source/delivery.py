@@ -2,7 +2,7 @@
 
 from page import dashboard
 from panels import BAD, CALM, GOOD, WARN, graph, heatmap, stat, steps
-from promql import grown, mean, metric, over, partition, quantile, rate, share, total
+from promql import grown, mean, over, partition, quantile, rate, share, total
 from shared import since_newest_append
 
 REQUESTS = total("store_seconds_count")

@@ -12,6 +12,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
+use crate::config::Kafka;
+
 /// Bytes that the embedded broker keeps of a partition; older messages are gone without a word.
 pub(super) const EMBEDDED_BYTES: u64 = 5 << 20;
 
@@ -47,6 +49,17 @@ impl Broker {
             bail!("cannot create the topic {name} at {servers}: {code}");
         }
         Ok(Self { servers: servers.to_owned(), group: name.to_owned(), topic: name.to_owned(), embedded: None })
+    }
+
+    /// Has a pipeline read the topic, in the group.
+    pub(super) fn connect(&self, kafka: &mut Kafka) {
+        kafka.brokers.clone_from(&self.servers);
+        kafka.topics = vec![self.topic.clone()];
+        kafka.group.clone_from(&self.group);
+        if self.is_embedded() {
+            // It answers an empty fetch only after the whole wait, even if a message arrives meanwhile.
+            kafka.properties = [("fetch.wait.max.ms".to_owned(), "20".to_owned())].into_iter().collect();
+        }
     }
 
     /// Whether it ends with the process.

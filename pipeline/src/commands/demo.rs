@@ -11,7 +11,7 @@ mod status;
 mod unread;
 
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,8 @@ use rdkafka::ClientConfig;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::Failure;
 use super::broker::Broker;
+use super::{Failure, free_address};
 use crate::config::{Config, LogFormat};
 use crate::metrics::{self, Labels as _, Metrics, Since, Until};
 use crate::{logging, topology};
@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 async fn demo(args: &Args, run: &str, folder: &Path) -> anyhow::Result<()> {
-    let listen = free_port()?;
+    let listen = free_address()?;
     introduce(args, folder, listen)?;
     let broker = match &args.kafka {
         Some(servers) => Broker::existing(&ClientConfig::new(), servers, &format!("facestream-demo-{run}"), PARTITIONS).await?,
@@ -207,22 +207,10 @@ fn new_folder(path: &Path) -> anyhow::Result<PathBuf> {
     path.canonicalize().with_context(cannot)
 }
 
-/// A loopback address whose port nobody listens on.
-fn free_port() -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free loopback port")?;
-    Ok(listener.local_addr()?)
-}
-
 /// The defaults, but quicker: something is to be seen within seconds.
 fn config(broker: &Broker, folder: &Path, listen: SocketAddr) -> anyhow::Result<Config> {
     let mut config = Config::default();
-    config.kafka.brokers.clone_from(&broker.servers);
-    config.kafka.topics = vec![broker.topic.clone()];
-    config.kafka.group.clone_from(&broker.group);
-    if broker.is_embedded() {
-        // It answers an empty fetch only after the whole wait, even if a message arrives meanwhile.
-        config.kafka.properties = [("fetch.wait.max.ms".to_owned(), "20".to_owned())].into_iter().collect();
-    }
+    broker.connect(&mut config.kafka);
     let url = Url::from_file_path(folder).map_err(|()| anyhow!("{} is not an absolute path", folder.display()))?;
     config.store.url = url.into();
     config.journal.append_every = Duration::from_secs(1);

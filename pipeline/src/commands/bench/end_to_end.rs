@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -23,6 +22,7 @@ use super::report::{Run, Whole};
 use super::{Plan, Stop};
 use crate::commands::broker::Broker;
 use crate::commands::demo::report::parquet_files;
+use crate::commands::free_address;
 use crate::config::{Config, Count};
 use crate::kafka::client;
 use crate::scene::Scene;
@@ -110,16 +110,14 @@ impl EndToEnd<'_> {
             ..Config::default()
         };
         config.workers.count = Count::Fixed(self.workers.try_into().context("no workers")?);
-        config.kafka.brokers.clone_from(&broker.servers);
-        config.kafka.topics = vec![broker.topic.clone()];
+        if !broker.is_embedded() {
+            config.kafka.properties.clone_from(&given.kafka.properties);
+        }
+        broker.connect(&mut config.kafka);
         group.clone_into(&mut config.kafka.group);
-        // The embedded broker answers an empty fetch only after the whole wait.
-        let wait = [("fetch.wait.max.ms".to_owned(), "20".to_owned())];
-        config.kafka.properties = if broker.is_embedded() { wait.into_iter().collect() } else { given.kafka.properties.clone() };
         let store = Url::from_file_path(folder.join("faces")).map_err(|()| anyhow!("{} is not absolute", folder.display()))?;
         config.store.url = store.into();
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free loopback port")?;
-        config.http.listen = free.local_addr()?;
+        config.http.listen = free_address()?;
         "warn".clone_into(&mut config.log.level);
         Ok(config)
     }

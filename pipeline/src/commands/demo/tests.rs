@@ -27,7 +27,7 @@ fn a_folder_with_something_in_it_is_refused_as_usage() {
 fn the_configuration_passes_its_own_rules_wherever_the_folder_lies() {
     let parent = tempfile::tempdir().unwrap();
     let folder = new_folder(&parent.path().join("über uns #1")).unwrap();
-    let config = config(&Broker::embedded("demo", 1).unwrap(), &folder, free_port().unwrap()).unwrap();
+    let config = config(&Broker::embedded("demo", 1).unwrap(), &folder, free_address().unwrap()).unwrap();
     let url = Url::parse(&config.store.url).unwrap();
     assert_eq!(url.to_file_path().unwrap(), folder);
     // Set as a user would, every value has to be accepted.
