@@ -1,5 +1,7 @@
 //! A face, as a detector reports it: coordinates in pixels of the original image.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 /// A box in pixels of the original image (EXIF orientation applied), unclipped: it may reach over the border.
@@ -35,6 +37,8 @@ impl Bbox {
 pub enum ScoreKind {
     /// A confidence from 0 to 1.
     Prob,
+    /// The sum that a Haar cascade's last stage came to: any number, larger is surer.
+    HaarWeight,
     /// The detector gives none.
     None,
 }
@@ -45,6 +49,7 @@ impl ScoreKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Prob => "prob",
+            Self::HaarWeight => "haar_weight",
             Self::None => "none",
         }
     }
@@ -61,6 +66,18 @@ pub struct Detection {
     pub score_kind: ScoreKind,
     /// x0 y0 … x4 y4 in pixels: right eye, left eye, nose, right and left mouth corner, right and left as the person's own.
     pub landmarks: Option<[f32; 10]>,
+    /// The face's track through the frames of its source, where faces are tracked. Detectors leave it empty.
+    pub track: Option<Track>,
+}
+
+/// A face's place in a track: one face (not one person) followed from frame to frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Track {
+    /// The detection that the track began with, as `topic/partition/offset/detection_idx`: unique, and the same whenever the same
+    /// messages are consumed again.
+    pub id: Arc<str>,
+    /// Whether it began with this face.
+    pub is_new: bool,
 }
 
 /// Which detector, with which weights and thresholds, produced a row.

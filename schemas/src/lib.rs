@@ -17,7 +17,7 @@ pub mod tables;
 pub mod time;
 pub mod window;
 
-pub use detection::{Bbox, Detection, DetectorIdentity, ScoreKind};
+pub use detection::{Bbox, Detection, DetectorIdentity, ScoreKind, Track};
 pub use frame::{FrameMeta, MessageKey, Offset, Partition, Picture, Reason, Reference, Rejection, Size, SourceId, TsOrigin};
 pub use message::Message;
 pub use time::{Hour, Micros};

@@ -178,7 +178,7 @@ pub fn detections_batch(frames: &[FrameRow]) -> RecordBatch {
         .opt_f32("score", |r| r.detection.score)
         .text("score_kind", |r| r.detection.score_kind.as_str())
         .points("landmarks_px", |r| r.detection.landmarks.as_ref().map(<[f32; 10]>::as_slice))
-        .opt_text("track_id", |_| None)
+        .opt_text("track_id", |r| r.detection.track.as_ref().map(|track| &*track.id))
         .text("detector_id", |r| &r.frame.detector.detector_id)
         .opt_text("model_sha256", |r| r.frame.detector.model_sha256.as_deref())
         .opt_i32("image_w_px", |r| r.frame.image.map(|image| image.w as i32))
@@ -345,7 +345,7 @@ mod tests {
 
     fn face(x: f32) -> Detection {
         let bbox = Bbox { x, y: 1.0, w: 10.0, h: 10.0 };
-        Detection { bbox, score: Some(0.9), score_kind: ScoreKind::Prob, landmarks: Some([1.0; 10]) }
+        Detection { bbox, score: Some(0.9), score_kind: ScoreKind::Prob, landmarks: Some([1.0; 10]), track: None }
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(crate) fn frame(offset: i64) -> FrameRow {
         score: Some(0.75),
         score_kind: ScoreKind::Prob,
         landmarks: (offset % 4 == 0).then_some([0.5; 10]),
+        track: None,
     };
     let outcome = match offset {
         n if n % 7 == 3 => Err(Rejection::new(Reason::DecodeError, "cut short")),

@@ -42,7 +42,7 @@ fn pixels() -> Vec<u8> {
 }
 
 fn face() -> Detection {
-    Detection { bbox: FACE, score: Some(0.9), score_kind: ScoreKind::Prob, landmarks: None }
+    Detection { bbox: FACE, score: Some(0.9), score_kind: ScoreKind::Prob, landmarks: None, track: None }
 }
 
 fn told(faces: Option<u32>) -> Told {

@@ -2,6 +2,8 @@
 //!
 //! Invariant: one definition serves JSON and MessagePack.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::SCHEMA_VERSION;
@@ -128,7 +130,7 @@ struct FaceColumns {
     score_kind: &'static str,
     landmarks_px: Option<[Option<f32>; 10]>,
     /// Nothing follows faces from frame to frame yet.
-    track_id: Option<&'static str>,
+    track_id: Option<Arc<str>>,
 }
 
 impl FaceColumns {
@@ -143,7 +145,7 @@ impl FaceColumns {
             score: face.score.and_then(finite),
             score_kind: face.score_kind.as_str(),
             landmarks_px: face.landmarks.map(|points| points.map(finite)),
-            track_id: None,
+            track_id: face.track.as_ref().map(|track| Arc::clone(&track.id)),
         }
     }
 }

@@ -47,7 +47,7 @@ fn row(outcome: Result<Vec<Detection>, Rejection>) -> FrameRow {
 
 fn face(x: f32) -> Detection {
     let bbox = Bbox { x, y: 1.0, w: 10.0, h: 10.5 };
-    Detection { bbox, score: Some(0.75), score_kind: ScoreKind::Prob, landmarks: Some([1.5; 10]) }
+    Detection { bbox, score: Some(0.75), score_kind: ScoreKind::Prob, landmarks: Some([1.5; 10]), track: None }
 }
 
 /// As little as a row can hold.
@@ -71,7 +71,7 @@ fn bare_row() -> FrameRow {
 fn bare_face() -> Detection {
     let none = f32::NAN;
     let bbox = Bbox { x: none, y: none, w: none, h: none };
-    Detection { bbox, score: None, score_kind: ScoreKind::None, landmarks: None }
+    Detection { bbox, score: None, score_kind: ScoreKind::None, landmarks: None, track: None }
 }
 
 fn window() -> WindowRow {

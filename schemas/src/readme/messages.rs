@@ -44,7 +44,7 @@ fn row(outcome: Result<Vec<Detection>, Rejection>) -> FrameRow {
 
 fn face() -> Detection {
     let bbox = Bbox { x: 1.0, y: 1.0, w: 9.0, h: 9.0 };
-    Detection { bbox, score: None, score_kind: ScoreKind::None, landmarks: None }
+    Detection { bbox, score: None, score_kind: ScoreKind::None, landmarks: None, track: None }
 }
 
 fn window() -> WindowRow {

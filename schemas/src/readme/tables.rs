@@ -85,8 +85,8 @@ fn the_words_that_columns_hold_are_those_of_the_code() {
         TsOrigin::Header | TsOrigin::CloudEvent | TsOrigin::Record | TsOrigin::Clamped => origin.as_str(),
     });
     assert_eq!(first(&rows("### frames", &["`ts_origin`", "`capture_ts` is"])), origins);
-    let kinds = [ScoreKind::Prob, ScoreKind::None].map(|kind| match kind {
-        ScoreKind::Prob | ScoreKind::None => kind.as_str(),
+    let kinds = [ScoreKind::Prob, ScoreKind::HaarWeight, ScoreKind::None].map(|kind| match kind {
+        ScoreKind::Prob | ScoreKind::HaarWeight | ScoreKind::None => kind.as_str(),
     });
     assert_eq!(first(&rows("### detections", &["`score_kind`", "`score` is"])), kinds);
     let closed = [ClosedBy::Watermark, ClosedBy::Idle].map(|by| match by {

@@ -25,6 +25,7 @@ pub(crate) fn frame(source: &str, second: i64, faces: Option<usize>) -> FrameRow
         score: Some(0.5),
         score_kind: ScoreKind::Prob,
         landmarks: None,
+        track: None,
     };
     FrameRow {
         meta: FrameMeta {

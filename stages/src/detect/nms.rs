@@ -19,7 +19,7 @@ pub(super) fn face(bbox: Bbox, score: f32, landmarks: [f32; 10], scale: Scale) -
     if let Some(number) = numbers.iter().chain(&landmarks).find(|number| !number.is_finite()) {
         return Err(DetectError::Output(format!("a face has the coordinate or score {number}")));
     }
-    Ok(Detection { bbox, score: Some(score), score_kind: ScoreKind::Prob, landmarks: Some(landmarks) })
+    Ok(Detection { bbox, score: Some(score), score_kind: ScoreKind::Prob, landmarks: Some(landmarks), track: None })
 }
 
 /// Greedy suppression by score, then the size filter.

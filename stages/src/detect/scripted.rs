@@ -121,7 +121,13 @@ fn detection(face: &Face, number: usize) -> Result<Detection, String> {
     if !(0.0..=1.0).contains(&face.score) {
         return Err(format!("the score of face {number} is {}, it must be from 0 to 1", face.score));
     }
-    Ok(Detection { bbox: Bbox { x, y, w, h }, score: Some(face.score), score_kind: ScoreKind::Prob, landmarks: None })
+    Ok(Detection {
+        bbox: Bbox { x, y, w, h },
+        score: Some(face.score),
+        score_kind: ScoreKind::Prob,
+        landmarks: None,
+        track: None,
+    })
 }
 
 fn box_around(colour: [u8; 3], image: &Image<'_>) -> Option<Detection> {
@@ -140,7 +146,7 @@ fn box_around(colour: [u8; 3], image: &Image<'_>) -> Option<Detection> {
     let scale = [image.original.w as f32 / image.size.w as f32, image.original.h as f32 / image.size.h as f32];
     let [x, y] = std::array::from_fn(|axis| min[axis] as f32 * scale[axis]);
     let [w, h] = std::array::from_fn(|axis| (max[axis] + 1 - min[axis]) as f32 * scale[axis]);
-    Some(Detection { bbox: Bbox { x, y, w, h }, score: None, score_kind: ScoreKind::None, landmarks: None })
+    Some(Detection { bbox: Bbox { x, y, w, h }, score: None, score_kind: ScoreKind::None, landmarks: None, track: None })
 }
 
 impl Detector for Scripted {

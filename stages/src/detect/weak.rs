@@ -90,7 +90,7 @@ mod tests {
     use crate::decode::{Decode, Limits};
 
     fn at(x: f32, y: f32, w: f32, h: f32, score: f32) -> Detection {
-        Detection { bbox: Bbox { x, y, w, h }, score: Some(score), score_kind: ScoreKind::Prob, landmarks: None }
+        Detection { bbox: Bbox { x, y, w, h }, score: Some(score), score_kind: ScoreKind::Prob, landmarks: None, track: None }
     }
 
     fn split(faces: Vec<Detection>, weak: Vec<Detection>, settings: &Settings) -> (Vec<Detection>, Vec<Bbox>) {
