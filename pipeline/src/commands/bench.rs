@@ -102,7 +102,7 @@ fn length(text: &str) -> Result<Duration, String> {
 /// Carries the command out.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let (config, _) = args.given.load(Needs::default())?;
-    let ready = make_ready(&config.detector).map_err(|error| match error {
+    let ready = make_ready(&config).map_err(|error| match error {
         DetectorError::Models(error) => anyhow::Error::from(Failure::Usage(error.to_string())),
         DetectorError::Library(error) => error.into(),
     })?;

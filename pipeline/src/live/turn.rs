@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use facestream_schemas::tables::FrameRow;
-use facestream_schemas::{Bbox, Detection, FrameMeta, Micros, Offset, Size};
+use facestream_schemas::{Bbox, Detection, FrameMeta, Micros, Offset, ScoreKind, Size};
 use facestream_stages::annotate::{Easel, Mark, Region};
 use facestream_stages::decode::Image;
 
@@ -92,7 +92,9 @@ impl Turn {
         let shot = own.source.claim(own.live.now_ms()).then(|| {
             let started = Instant::now();
             let tile = easel.shrink(image);
-            let marks = faces.iter().map(|face| Mark { region: region(&face.bbox), score: face.score }).collect();
+            // Drawn as a percentage: a cascade's weight is none.
+            let score = |face: &Detection| face.score.filter(|_| face.score_kind == ScoreKind::Prob);
+            let marks = faces.iter().map(|face| Mark { region: region(&face.bbox), score: score(face) }).collect();
             Shot { tile, marks, took: started.elapsed() }
         });
         Some(Glimpse { regions, shot })
