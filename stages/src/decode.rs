@@ -86,6 +86,11 @@ impl Decode {
         Ok(Self { jpeg: jpeg::JpegDecode::new(target)?, limits, buffers: Buffers::default() })
     }
 
+    /// A decoder that never reduces: every pixel of the image.
+    pub fn full(limits: Limits) -> Result<Self, DecodeSetupError> {
+        Self::new(limits, Size { w: u32::MAX, h: u32::MAX })
+    }
+
     /// Other limits from now on.
     pub fn limit(&mut self, limits: Limits) {
         self.limits = limits;

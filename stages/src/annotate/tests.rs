@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::blur::Extent;
+use super::easel::tile_size;
 use super::*;
 
 const SIZE: Size = Size { w: 120, h: 80 };
@@ -102,12 +103,13 @@ proptest! {
     }
 
     #[test]
-    fn drawing_and_hiding_take_any_numbers(edges in prop::array::uniform4(prop::num::f32::ANY), score in prop::num::f32::ANY, w in 1_u32..40, h in 1_u32..40) {
+    fn drawing_and_hiding_take_any_numbers(edges in prop::array::uniform4(prop::num::f32::ANY), score in prop::num::f32::ANY, [w, h] in prop::array::uniform2(1_u32..40), [line_px, text_px] in prop::array::uniform2(prop_oneof![0_u32..40, Just(u32::MAX)])) {
         let [left, top, right, bottom] = edges;
         let region = Region { left, top, right, bottom };
         let mut picture = noise(Size { w, h }, 1);
         picture.hide(&[region, Region::of(&Bbox { x: left, y: top, w: right, h: bottom }, Size { w, h })]);
-        picture.draw(&[Mark { region, score: Some(score) }]);
+        picture.pixelate(&[region]);
+        picture.draw(&[Mark { region, score: Some(score) }], &Style { line_px, text_px, colour: [1, 2, 3] });
         prop_assert_eq!(picture.rgb.len(), (w * h * 3) as usize);
     }
 }
@@ -176,11 +178,12 @@ fn a_tile_becomes_a_jpeg_of_its_size() {
 #[test]
 fn a_score_is_written_in_percent_above_its_box() {
     let mut picture = Tile { rgb: vec![0; (SIZE.w * SIZE.h * 3) as usize], size: SIZE };
-    picture.draw(&[Mark { region: region(40.0, 40.0, 40.0, 30.0), score: Some(0.174) }]);
+    picture.draw(&[Mark { region: region(40.0, 40.0, 40.0, 30.0), score: Some(0.174) }], &Style::SMALL);
     let green = |x: u32, y: u32| pixel(&picture, x, y) == [64, 220, 130];
-    assert!(green(40, 40) && green(79, 69) && green(40, 69) && green(60, 41) && !green(60, 42), "the box");
-    // "17": the ground begins at 40, 26; a dot is two pixels, the digits begin one dot in, their tops one dot down.
+    // A line of two pixels on the edge at 40 covers 39 and 40.
+    assert!(green(39, 39) && green(80, 70) && green(39, 70) && green(60, 40) && !green(60, 41) && !green(38, 50), "the box");
+    // "17%": the ground begins at 39, 25; a dot is two pixels, the digits begin one dot in, their tops one dot down.
     let seen: Vec<String> =
-        (0..5).map(|row| (0..7).map(|column| if green(42 + column * 2, 28 + row * 2) { '#' } else { '.' }).collect()).collect();
-    assert_eq!(seen, [".#..###", "##....#", ".#...#.", ".#...#.", "###..#."]);
+        (0..5).map(|row| (0..11).map(|column| if green(41 + column * 2, 27 + row * 2) { '#' } else { '.' }).collect()).collect();
+    assert_eq!(seen, [".#..###.#.#", "##....#...#", ".#...#...#.", ".#...#..#..", "###..#..#.#"]);
 }
