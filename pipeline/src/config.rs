@@ -49,6 +49,7 @@ pub struct Config {
     pub store: Store,
     pub journal: Journal,
     pub parquet: Parquet,
+    pub track: Track,
     pub windows: Windows,
     pub envelope: Envelope,
     pub fetch: Fetch,
@@ -188,6 +189,20 @@ pub struct Parquet {
     pub roll_every: Duration,
     /// Seal at a stop, so that everything is visible at once; else the next run does it.
     pub seal_on_shutdown: bool,
+}
+
+/// Faces followed from frame to frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Track {
+    /// Whether they are.
+    pub enabled: bool,
+    /// How long a face may be unseen, in event time, and still be the same track.
+    #[serde(with = "units::duration")]
+    pub max_gap: Duration,
+    /// The least overlap of a face with where its track should be, 0 to 1.
+    #[serde(serialize_with = "units::short_f32")]
+    pub min_iou: f32,
 }
 
 /// Windows over event time.

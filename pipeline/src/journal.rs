@@ -7,6 +7,7 @@
 
 pub mod collect;
 pub mod log;
+pub mod memory;
 #[cfg(test)]
 mod mutated;
 pub(crate) mod mutation;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use facestream_schemas::{Hour, Micros, Offset, Partition};
 use facestream_stages::aggregate::WindowState;
+use facestream_stages::track::TrackState;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -29,9 +31,10 @@ use crate::clock::now;
 use crate::failpoint;
 use crate::metrics::{Append, Busy, Roll, SealReason};
 use log::{Log, Outcome};
+use memory::Memory;
 use mutation::Mutation;
 use publish::Publisher;
-use record::{DataFile, Header, Jump, Record, RecordError, Rows, Seq, Suspect, Unsealed, Why, format_of};
+use record::{DataFile, Header, Jump, Record, RecordError, Rows, Seq, Suspect, Unsealed, Why};
 
 /// So many takeovers in a row without progress mean that some frame ends the process.
 const BARREN_TAKEOVERS: u32 = 3;
@@ -159,10 +162,10 @@ impl Opened {
         self.head.as_ref().map(|head| if is_published(&head) { head.end_offset } else { head.unsealed.first_offset })
     }
 
-    /// Windows as they were at the end of the log.
+    /// What the partition remembered at the end of the log.
     #[must_use]
-    pub fn window_state(&self) -> WindowState {
-        self.head.as_ref().map(|head| head.window_state.clone()).unwrap_or_default()
+    pub fn memory(&self) -> Memory {
+        self.head.as_ref().map(Header::memory).unwrap_or_default()
     }
 
     /// Kafka's id of the topic that the log's offsets belong to, where one was told.
@@ -231,8 +234,8 @@ pub struct Batch {
     pub rows: Rows,
     /// One past the last offset covered.
     pub end_offset: Offset,
-    /// Windows after those frames.
-    pub window_state: WindowState,
+    /// What is remembered after those frames.
+    pub memory: Memory,
     /// Lowest watermark of active sources.
     pub low_watermark: Option<Micros>,
     /// Whether all rows since the last seal, these included, become files.
@@ -287,8 +290,7 @@ impl Journal {
                 Some(Suspect { offset, deaths, working: true })
             }
         };
-        header.format_version = format_of(&batch.window_state);
-        header.window_state = batch.window_state.clone();
+        header.remember(batch.memory.clone());
         let unsealed = &mut header.unsealed;
         for (table, hours) in batch.rows.count() {
             for (hour, rows) in hours {
@@ -326,9 +328,8 @@ impl Journal {
     /// that no file spans the jump.
     pub async fn jump(&mut self, jump: Jump, topic_id: Option<String>, publisher: &Publisher) -> Result<(), JournalError> {
         if !self.head.unsealed.rows.is_empty() {
-            let (end_offset, window_state) = (self.head.end_offset, self.head.window_state.clone());
-            let rest =
-                Batch { rows: Rows::default(), end_offset, window_state, low_watermark: None, seal: true, note: Note::Same };
+            let (end_offset, memory) = (self.head.end_offset, self.head.memory());
+            let rest = Batch { rows: Rows::default(), end_offset, memory, low_watermark: None, seal: true, note: Note::Same };
             self.append(rest).await?;
             self.publish(publisher, SealReason::Gap).await?;
         }
@@ -337,6 +338,7 @@ impl Journal {
         (header.start_offset, header.end_offset) = (jump.to, jump.to);
         // An id that belongs to another topic is worse than none: the next owner would jump once more.
         header.topic_id = topic_id.or(header.topic_id.filter(|_| jump.why != Why::NewTopic));
+        header.remember(self.head.memory().across(Some(&jump)));
         header.jump = Some(jump);
         header.suspect = None;
         self.create(header, &Rows::default()).await
@@ -375,7 +377,7 @@ impl Journal {
 /// The first record of a log.
 fn first_header(writer: &Writer, start: Offset) -> Header {
     Header {
-        format_version: format_of(&WindowState::default()),
+        format_version: 1,
         seq: Seq(0),
         nonce: Uuid::new_v4(),
         pipeline_id: writer.pipeline_id.clone(),
@@ -383,6 +385,7 @@ fn first_header(writer: &Writer, start: Offset) -> Header {
         start_offset: start,
         end_offset: start,
         window_state: WindowState::default(),
+        track_state: TrackState::default(),
         unsealed: Unsealed::starting(Seq(0), start),
         barren_takeovers: 0,
         model_sha256: writer.model_sha256.clone(),
@@ -398,7 +401,7 @@ fn first_header(writer: &Writer, start: Offset) -> Header {
 /// The record after `head`, as it is when nothing happens.
 fn next_header(head: &Header, writer: &Writer) -> Header {
     Header {
-        format_version: format_of(&head.window_state),
+        format_version: head.format(),
         seq: head.seq.next(),
         nonce: Uuid::new_v4(),
         pipeline_id: writer.pipeline_id.clone(),

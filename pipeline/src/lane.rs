@@ -14,6 +14,7 @@ mod recent;
 mod report;
 #[cfg(test)]
 mod simulation;
+mod stages;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -22,9 +23,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use facestream_schemas::event::EventFormat;
 use facestream_schemas::{Offset, Partition};
-use facestream_stages::aggregate::{WindowSettings, Windows};
+use facestream_stages::aggregate::WindowSettings;
+use facestream_stages::track::{TrackSettings, TrackState};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
@@ -36,7 +37,7 @@ pub use crate::journal::{Caution, JournalError, Opened};
 pub use board::{Board, Ended, Lag, Overview, Progress, SourceSeen, Sources, Standing};
 pub use due::Rolling;
 pub use handle::{LaneHandle, Leave, Position, Ticket};
-pub use outbox::{Outbox, Outgoing, Output};
+pub use outbox::{Outbox, Outgoing, Output, Telling};
 pub use recent::Recent;
 
 use crate::budget::Budget;
@@ -52,6 +53,7 @@ use due::{Action, Situation, due};
 use handle::{Finished, Order};
 use outbox::Sends;
 use report::{Appended, Report};
+use stages::Stages;
 
 /// Rows on their way to one lane.
 const INBOX: usize = 1_024;
@@ -71,6 +73,8 @@ pub struct Lanes {
     pub writer: Arc<Writer>,
     /// Publishes seals.
     pub publisher: Publisher,
+    /// How faces are followed; `None` where they are not.
+    pub tracks: Option<TrackSettings>,
     /// How windows are cut.
     pub windows: WindowSettings,
     /// When appends and seals are due.
@@ -83,8 +87,8 @@ pub struct Lanes {
     pub pending_rows: Budget,
     /// Where events, windows and dead letters go.
     pub outbox: Option<Arc<dyn Outbox>>,
-    /// How windows are written that go to their topic; `None` where they do not.
-    pub windows_as: Option<EventFormat>,
+    /// What others are told of rows.
+    pub telling: Telling,
     /// Where lanes report to the poll thread.
     pub board: Board,
     /// Where work is counted.
@@ -107,8 +111,11 @@ impl Lanes {
         let start = resume.start();
         let partition = opened.partition().clone();
         let now = Instant::now();
-        let windows =
-            Windows::new(Arc::clone(&partition.topic), partition.number, self.windows, opened.window_state(), now.into_std());
+        let mut memory = opened.memory().across(resume.jump.as_ref());
+        if mutation::is(Mutation::TracksForgotten) {
+            memory.tracks = TrackState::default();
+        }
+        let stages = Stages::new(&partition, self.tracks, self.windows, memory, now.into_std());
         let (rows, inbox) = mpsc::channel(INBOX);
         let (orders, control) = mpsc::channel(16);
         let id = self.board.enlist(&partition, start);
@@ -118,7 +125,7 @@ impl Lanes {
             id,
             partition: partition.clone(),
             report: Report::new(&self.metrics, series.clone(), now),
-            collected: Collected::new(windows, self.windows_as, start, until, self.pending_rows.clone()),
+            collected: Collected::new(stages, self.telling, start, until, self.pending_rows.clone()),
             sends: Sends::default(),
             last_append: now,
             eager: opened.caution().eager,

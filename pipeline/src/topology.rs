@@ -19,6 +19,7 @@ use crossbeam_channel::Receiver;
 use facestream_schemas::envelope::{Field, Rules};
 use facestream_schemas::event::EventSettings;
 use facestream_stages::aggregate::{Late, WindowSettings};
+use facestream_stages::track::TrackSettings;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -36,12 +37,12 @@ use crate::kafka::consumer::{Intake, PollError, Poller, most_frames};
 use crate::kafka::outbox::KafkaOutbox;
 use crate::kafka::silence::{Heard, Silence, listen, telling};
 use crate::kafka::{Ends, ends};
-use crate::lane::{Board, Lanes, Outbox, Rolling, Takeovers};
+use crate::lane::{Board, Lanes, Outbox, Rolling, Takeovers, Telling};
 use crate::live::Live;
 use crate::metrics::{BudgetName, Metrics};
 use crate::models::ModelsError;
 use crate::store::{ProbeError, Store, StoreError, probe_create_only};
-use crate::workers::{self, Blueprint, Job, Outputs, Parts};
+use crate::workers::{self, Blueprint, Job, Parts};
 
 /// Brokers that are there and refuse this client for so long will not change their minds.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
@@ -122,19 +123,20 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
     // Pictures that lie elsewhere are fetched on their way to the workers.
     let fetcher = Fetcher::new(&config.fetch, &config.store, in_flight.clone(), metrics.clone(), Handle::current())?;
 
-    // Lanes: order, windows, rows; each tells others what it has to tell, then appends to its partition's journal and publishes its seals.
+    // Lanes: order, tracks, windows, rows; each tells others what it has to tell, then appends to its partition's journal and publishes its seals.
     let lanes = Lanes {
         runtime: Handle::current(),
         store,
         writer: Arc::new(writer(config, &cluster, &run_id, detector.model_sha256.clone())),
         publisher: Publisher::new(Handle::current(), metrics.clone()),
+        tracks: tracks(config),
         windows: windows(config),
         rolling: rolling(config),
         retention: config.journal.retention,
         takeovers: Takeovers::default(),
         pending_rows,
         outbox: outbox(config, &metrics)?,
-        windows_as: (!config.windows.topic.is_empty()).then_some(config.events.format),
+        telling: of_rows(config),
         board: board.clone(),
         metrics: metrics.clone(),
     };
@@ -188,11 +190,7 @@ fn blueprint(config: &Config, run_id: &Arc<str>, live: &Live, metrics: &Metrics)
         model: model.path,
         settings,
         max_skew: config.windows.max_skew,
-        outputs: Outputs {
-            events: (!config.events.topic.is_empty())
-                .then_some(EventSettings { format: config.events.format, what: config.events.what }),
-            dead_letters: (!config.dead_letters.topic.is_empty()).then_some(config.dead_letters.max_bytes.bytes()),
-        },
+        dead_letters: (!config.dead_letters.topic.is_empty()).then_some(config.dead_letters.max_bytes.bytes()),
         run_id: Arc::clone(run_id),
         live: live.clone(),
         metrics: metrics.clone(),
@@ -219,6 +217,20 @@ pub(crate) fn writer(config: &Config, cluster: &str, run_id: &str, model_sha256:
     }
 }
 
+fn tracks(config: &Config) -> Option<TrackSettings> {
+    let config::Track { enabled, max_gap, min_iou } = config.track;
+    enabled.then_some(TrackSettings { max_gap, min_iou })
+}
+
+/// What others are told of rows.
+fn of_rows(config: &Config) -> Telling {
+    let config::Events { topic, format, what } = &config.events;
+    Telling {
+        events: (!topic.is_empty()).then_some(EventSettings { format: *format, what: *what }),
+        windows: (!config.windows.topic.is_empty()).then_some(*format),
+    }
+}
+
 fn windows(config: &Config) -> WindowSettings {
     WindowSettings {
         length: config.windows.length,
@@ -228,6 +240,7 @@ fn windows(config: &Config) -> WindowSettings {
             config::Late::Drop => Late::Drop,
             config::Late::Revise => Late::Revise { grace: config.windows.grace },
         },
+        tracks: config.track.enabled,
     }
 }
 

@@ -17,7 +17,6 @@ use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use facestream_schemas::dead_letter::{self, Original};
 use facestream_schemas::envelope::{ImageFormat, sniff};
-use facestream_schemas::event::{self, EventSettings};
 use facestream_schemas::tables::{FrameRow, Timings, folder};
 use facestream_schemas::{Bbox, Detection, DetectorIdentity, FrameMeta, Picture, Reason, Rejection, Size};
 use facestream_stages::annotate::Easel;
@@ -77,23 +76,14 @@ pub struct Blueprint {
     pub settings: Settings,
     /// How far from the record's time a row's folder may lie.
     pub max_skew: Duration,
-    /// What others are told of.
-    pub outputs: Outputs,
+    /// The largest value in a dead letter, in bytes, if there is a topic for them.
+    pub dead_letters: Option<u64>,
     /// This run of the process.
     pub run_id: Arc<str>,
     /// The live page.
     pub live: Live,
     /// Where work is counted.
     pub metrics: Metrics,
-}
-
-/// What others are told of, besides rows.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Outputs {
-    /// Events, if there is a topic for them.
-    pub events: Option<EventSettings>,
-    /// The largest value in a dead letter, in bytes, if there is a topic for them.
-    pub dead_letters: Option<u64>,
 }
 
 impl Blueprint {
@@ -190,7 +180,7 @@ impl Worker {
         count(&metrics, &row, Instant::now());
         let outgoing = catch_unwind(AssertUnwindSafe(|| self.outgoing(&row, original.as_deref()))).unwrap_or_else(|panic| {
             let what = self.panicked(&row.meta, &*panic);
-            tracing::error!(message = %row.meta.key, "nobody is told of this frame: {what}");
+            tracing::error!(message = %row.meta.key, "this message has no dead letter: {what}");
             Vec::new()
         });
         metrics.busy_workers.dec();
@@ -223,17 +213,16 @@ impl Worker {
         })
     }
 
-    /// What others are told of the frame.
+    /// What is to be sent of the message besides what its lane tells of its row: a dead letter, if it failed.
     fn outgoing(&self, row: &FrameRow, original: Option<&Original>) -> Vec<Outgoing> {
-        let Outputs { events, dead_letters } = self.blueprint.outputs;
-        let events = events.into_iter().flat_map(|settings| event::of_frame(row, settings));
-        let mut outgoing: Vec<_> = events.map(|message| Outgoing { to: Output::Events, message }).collect();
         let failed = row.outcome.as_ref().err().map(|rejection| rejection.reason).filter(|reason| !reason.is_skip());
-        if let (Some(reason), Some(original), Some(max_bytes)) = (failed, original, dead_letters) {
-            let message = dead_letter::of(row, original, now(), max_bytes);
-            outgoing.push(Outgoing { to: Output::DeadLetters(reason), message });
+        match (failed, original, self.blueprint.dead_letters) {
+            (Some(reason), Some(original), Some(max_bytes)) => {
+                let message = dead_letter::of(row, original, now(), max_bytes);
+                vec![Outgoing { to: Output::DeadLetters(reason), message }]
+            }
+            _ => Vec::new(),
         }
-        outgoing
     }
 
     /// A panic is a bug of ours, not the end of the stream: the frame is rejected and the worker rebuilt from scratch.

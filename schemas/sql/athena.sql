@@ -111,6 +111,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS facestream.windows (
     faces_per_frame_mean double,
     faces_per_frame_max bigint,
     score_mean double,
+    tracks_started bigint,
     e2e_ms_p50 double,
     e2e_ms_p99 double,
     late_frames bigint,

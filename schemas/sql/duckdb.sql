@@ -40,7 +40,7 @@ QUALIFY revision = max(revision) OVER (
 );
 
 -- Windows of a source, summed over the partitions of a topic. Quantiles cannot be; and a source whose frames spread over
--- partitions has gaps in frame_seq in each of them that mean nothing.
+-- partitions has gaps in frame_seq in each of them that mean nothing, and tracks of its own in each.
 CREATE OR REPLACE VIEW windows_by_source AS
 SELECT
     event_date,
@@ -59,6 +59,7 @@ SELECT
     sum(faces_total) / nullif(sum(frames_ok), 0) AS faces_per_frame_mean,
     max(faces_per_frame_max) AS faces_per_frame_max,
     sum(score_mean * faces_total) / sum(faces_total) FILTER (WHERE score_mean IS NOT NULL) AS score_mean,
+    sum(tracks_started)::BIGINT AS tracks_started,
     sum(late_frames)::BIGINT AS late_frames
 FROM windows_latest
 GROUP BY event_date, event_hour, source_id, kafka_topic, window_start;

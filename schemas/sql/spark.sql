@@ -93,6 +93,7 @@ CREATE TABLE IF NOT EXISTS windows (
     faces_per_frame_mean DOUBLE,
     faces_per_frame_max BIGINT,
     score_mean DOUBLE,
+    tracks_started BIGINT,
     e2e_ms_p50 DOUBLE,
     e2e_ms_p99 DOUBLE,
     late_frames BIGINT,

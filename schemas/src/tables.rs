@@ -96,7 +96,7 @@ impl FrameRow {
     #[must_use]
     pub fn memory(&self) -> usize {
         let variable = match &self.outcome {
-            Ok(detections) => detections.len() * size_of::<Detection>(),
+            Ok(detections) => detections.iter().map(Detection::memory).sum(),
             Err(rejection) => rejection.error.len(),
         };
         size_of::<Self>() + self.meta.frame_id.len() + variable
@@ -211,6 +211,7 @@ pub fn windows_batch(rows: &[WindowRow]) -> RecordBatch {
         .opt_f64("faces_per_frame_mean", |r| r.faces_per_frame_mean)
         .opt_i64("faces_per_frame_max", |r| r.faces_per_frame_max)
         .opt_f64("score_mean", |r| r.score_mean)
+        .opt_i64("tracks_started", |r| r.tracks_started)
         .opt_f64("e2e_ms_p50", |r| r.e2e_ms_p50)
         .opt_f64("e2e_ms_p99", |r| r.e2e_ms_p99)
         .i64("late_frames", |r| r.late_frames)

@@ -66,6 +66,8 @@ pub struct WindowRow {
     pub faces_per_frame_max: Option<i64>,
     /// Mean score of the faces; `None` without a scored face.
     pub score_mean: Option<f64>,
+    /// Tracks that began with a face in one of its frames; `None` where faces are not tracked.
+    pub tracks_started: Option<i64>,
     /// Median of capture-to-detected (or rejected) of ok and failed frames, in ms (relative error at most 2.5 %).
     pub e2e_ms_p50: Option<f64>,
     /// 99th percentile of the same, in ms (relative error at most 2.5 %).

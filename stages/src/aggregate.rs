@@ -30,6 +30,8 @@ pub struct WindowSettings {
     pub idle_timeout: Duration,
     /// What becomes of a frame whose window is closed.
     pub late: Late,
+    /// Whether faces are tracked, so that windows count the tracks that begin in them.
+    pub tracks: bool,
 }
 
 /// What becomes of a frame that comes after its window was closed.
@@ -70,6 +72,12 @@ impl WindowState {
     #[must_use]
     pub fn keeps_windows(&self) -> bool {
         self.sources.values().any(SourceState::keeps_windows)
+    }
+
+    /// Whether windows in it have counted tracks.
+    #[must_use]
+    pub fn counts_tracks(&self) -> bool {
+        self.sources.values().any(SourceState::counts_tracks)
     }
 
     /// [`looked_at`](Self::looked_at) of every source that has one.
@@ -141,9 +149,11 @@ impl Windows {
     /// Rows of closed windows that frames have come for since, each with its next revision. To be called once per append, so that
     /// these rows become durable with the frames, and however many those are they make one revision.
     pub fn revise(&mut self) -> Vec<WindowRow> {
-        let Self { topic, partition, state, .. } = self;
+        let Self { topic, partition, settings, state, .. } = self;
         let sources = state.sources.iter_mut();
-        sources.flat_map(|(source, state)| state.revise(Owner { source, topic, partition: *partition })).collect()
+        sources
+            .flat_map(|(source, state)| state.revise(Owner { source, topic, partition: *partition, tracks: settings.tracks }))
+            .collect()
     }
 
     /// Closes the windows of sources that have been silent for the idle time-out. To be called when the partition is caught up.
@@ -184,7 +194,7 @@ impl Windows {
     }
 
     fn close(&mut self, source: &SourceId, by: ClosedBy) -> Vec<WindowRow> {
-        let owner = Owner { source, topic: &self.topic, partition: self.partition };
+        let owner = Owner { source, topic: &self.topic, partition: self.partition, tracks: self.settings.tracks };
         self.state.sources.get_mut(source).map_or_else(Vec::new, |state| state.close(by, owner, self.settings))
     }
 
@@ -198,7 +208,7 @@ impl Windows {
         let mut rows = Vec::new();
         for (_, id) in by_age.into_iter().take(MAX_SOURCES / 8) {
             rows.extend(self.close(&id, ClosedBy::Idle));
-            let owner = Owner { source: &id, topic: &self.topic, partition: self.partition };
+            let owner = Owner { source: &id, topic: &self.topic, partition: self.partition, tracks: self.settings.tracks };
             rows.extend(self.state.sources.remove(&id).map_or_else(Vec::new, |mut source| source.revise(owner)));
             self.heard.remove(&id);
         }

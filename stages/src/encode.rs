@@ -128,6 +128,7 @@ mod tests {
             faces_per_frame_mean: None,
             faces_per_frame_max: None,
             score_mean: None,
+            tracks_started: None,
             e2e_ms_p50: None,
             e2e_ms_p99: None,
             late_frames: 0,

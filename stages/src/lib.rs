@@ -1,4 +1,5 @@
-//! What facestream does to frames, in flow order: sample, decode, detect, restore order, aggregate, encode;
+//! What facestream does to frames, in flow order: sample, decode, detect, restore order, follow faces, aggregate,
+//! encode;
 //! and annotate, for people who watch.
 //!
 //! Pure and synchronous: no Kafka, no threads, no clocks (time comes in as an argument), no metrics. Stages never see
@@ -14,3 +15,4 @@ pub mod histogram;
 pub mod order;
 pub mod preprocess;
 pub mod sample;
+pub mod track;

@@ -8,7 +8,7 @@ use facestream_schemas::envelope::{Format, TimeUnit};
 
 use super::{
     ByteSize, Config, Count, DeadLetters, Detector, Envelope, EventFormat, Events, Fetch, GroupProtocol, Http, Journal, Kafka,
-    Late, Live, Load, Log, LogFormat, Metrics, OnGap, Parquet, Policy, Run, Secret, Settings, Start, Store, What, Windows,
+    Late, Live, Load, Log, LogFormat, Metrics, OnGap, Parquet, Policy, Run, Secret, Settings, Start, Store, Track, What, Windows,
     Workers,
 };
 
@@ -38,6 +38,7 @@ impl Default for Config {
             store: Store { url: String::new(), options: Settings::default() },
             journal: Journal { append_every: Duration::from_secs(10), retention: Duration::from_hours(24) },
             parquet: Parquet { roll_bytes: ByteSize(128 * MIB), roll_every: Duration::from_hours(1), seal_on_shutdown: true },
+            track: Track { enabled: false, max_gap: Duration::from_secs(1), min_iou: 0.3 },
             windows: Windows {
                 length: Duration::from_mins(1),
                 max_out_of_orderness: Duration::from_secs(2),

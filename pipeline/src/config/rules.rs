@@ -22,6 +22,8 @@ const KAFKA_QUEUE: ByteSize = ByteSize(16 << 20);
 const LARGEST_MESSAGE: ByteSize = ByteSize(64 << 20);
 /// Shorter tokens can be guessed.
 const LEAST_TOKEN: usize = 16;
+/// Faces are not followed over a longer gap.
+const LONGEST_GAP: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
 
 /// Every broken rule, as (key, what is wrong).
@@ -76,6 +78,23 @@ fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
         ("journal.append_every", above_zero(c.journal.append_every)),
         ("parquet.roll_bytes", (c.parquet.roll_bytes.0 > 0, "has to be more than 0".to_owned())),
         ("parquet.roll_every", above_zero(c.parquet.roll_every)),
+        (
+            "track.max_gap",
+            (
+                !c.track.max_gap.is_zero() && c.track.max_gap <= LONGEST_GAP,
+                format!(
+                    "has to be longer than 0s and {} at most: by then a face may be anywhere",
+                    humantime::format_duration(LONGEST_GAP)
+                ),
+            ),
+        ),
+        (
+            "track.min_iou",
+            (
+                c.track.min_iou > 0.0 && c.track.min_iou < 1.0,
+                format!("{} is not between 0 and 1, both excluded", c.track.min_iou),
+            ),
+        ),
         (
             "windows.length",
             (

@@ -47,7 +47,7 @@ async fn append_growing(journal: &mut Journal, batch: Batch) -> Result<Option<Ba
     let smaller = Batch {
         rows: Rows { frames: rest.to_vec(), windows: batch.rows.windows.clone() },
         end_offset: last.meta.key.offset,
-        window_state: batch.window_state.clone(),
+        memory: batch.memory.clone(),
         low_watermark: batch.low_watermark,
         seal: false,
         note: batch.note,

@@ -29,6 +29,8 @@ pub(crate) enum Mutation {
     CollectBeforeEmptyRecord,
     /// A message that failed is in the journal before its dead letter is acknowledged.
     DeadLetterAfterAppend,
+    /// Who takes over begins without the tracks of its predecessor.
+    TracksForgotten,
 }
 
 #[cfg(test)]

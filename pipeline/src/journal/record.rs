@@ -19,6 +19,7 @@ use bytes::Bytes;
 use facestream_schemas::tables::{FrameRow, Table, detection_folders, detections_batch, frames_batch, windows_batch};
 use facestream_schemas::{Hour, Micros, Offset, WindowRow};
 use facestream_stages::aggregate::WindowState;
+use facestream_stages::track::TrackState;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -28,13 +29,7 @@ use uuid::Uuid;
 /// It rises with every change that an older program could not go on from. What may be added without that: optional fields of
 /// [`Header`] itself that hold for all later records, too (older programs carry them along unread), and nullable columns, which are
 /// null where a record lacks them.
-pub const FORMAT_VERSION: u32 = 2;
-
-/// The format that a record with this state is of. 2: closed windows are kept in it for late frames, which a program that does not
-/// know of them would emit again.
-pub(super) fn format_of(state: &WindowState) -> u32 {
-    if state.keeps_windows() { FORMAT_VERSION } else { 1 }
-}
+pub const FORMAT_VERSION: u32 = 3;
 
 const HEADER_KEY: &str = "facestream";
 /// Holds `<nonce>:<sha256 in hex>` of the whole object, taken with zeros in the place of the sum.
@@ -92,6 +87,9 @@ pub struct Header {
     /// The frame that is worked on alone, because earlier owners died without progress.
     #[serde(default)]
     pub suspect: Option<Suspect>,
+    /// Tracks after the frames below `end_offset`.
+    #[serde(default, skip_serializing_if = "TrackState::is_empty")]
+    pub track_state: TrackState,
     /// Fields of a newer program with the same format version, carried along.
     #[serde(flatten)]
     pub unknown: serde_json::Map<String, serde_json::Value>,
@@ -102,6 +100,17 @@ impl Header {
     #[must_use]
     pub fn is_seal(&self) -> bool {
         !self.files.is_empty()
+    }
+
+    /// The format that a record with this state is of. 2: closed windows are kept in it for late frames, which a program that does
+    /// not know of them would emit again. 3: it has tracks, or windows that have counted some: a program that does not know of them
+    /// would carry the former along as they are, while frames go by, and forget the latter.
+    pub(super) fn format(&self) -> u32 {
+        match () {
+            () if !self.track_state.is_empty() || self.window_state.counts_tracks() => 3,
+            () if self.window_state.keeps_windows() => 2,
+            () => 1,
+        }
     }
 }
 
@@ -379,12 +388,13 @@ fn conform(table: Table, rows: &RecordBatch) -> Result<RecordBatch, RecordError>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::memory::Memory;
     use crate::journal::samples;
 
     #[test]
     fn a_record_reads_back_as_written() {
         let rows = samples::rows(0..5);
-        let header = Header { window_state: samples::window_state(&rows), ..samples::header(Seq(3)) };
+        let header = Header { window_state: samples::memory(&rows).windows, ..samples::header(Seq(3)) };
         let written = Record::new(header.clone(), &rows).unwrap();
         let read = Record::read(written.bytes).unwrap();
         assert_eq!(read.header, header);
@@ -461,23 +471,39 @@ mod tests {
     fn a_newer_format_is_refused() {
         let newer = Header { format_version: FORMAT_VERSION + 1, ..samples::header(Seq(1)) };
         let bytes = Record::new(newer, &Rows::default()).unwrap().bytes;
-        assert!(matches!(Record::read(bytes), Err(RecordError::Newer(3))));
+        assert!(matches!(Record::read(bytes), Err(RecordError::Newer(4))));
     }
 
     #[test]
-    fn only_a_state_that_keeps_windows_is_of_the_newer_format() {
+    fn only_a_state_that_an_older_program_would_get_wrong_is_of_a_newer_format() {
+        use facestream_schemas::tables::FrameRow;
         use facestream_stages::aggregate::{Late, WindowSettings, Windows};
-        let format = |late| {
-            let (minute, now) = (std::time::Duration::from_mins(1), std::time::Instant::now());
-            let settings = WindowSettings { length: minute, max_out_of_orderness: minute, idle_timeout: minute, late };
+        use facestream_stages::track::{TrackSettings, Tracks};
+        let (minute, now) = (std::time::Duration::from_mins(1), std::time::Instant::now());
+        let format_after = |late, rows: &mut [FrameRow], tracked: bool| {
+            let settings =
+                WindowSettings { length: minute, max_out_of_orderness: minute, idle_timeout: minute, late, tracks: tracked };
+            let following = TrackSettings { max_gap: minute, min_iou: 0.3 };
+            let mut header = samples::header(Seq(1));
             let mut windows = Windows::new("cams".into(), 0, settings, WindowState::default(), now);
-            // Six minutes apart: the second closes the first one's window.
-            let closed = [0, 1].map(|offset| windows.add(&samples::frame(offset), now).closed.len());
-            assert_eq!(closed, [0, 1]);
-            format_of(windows.state())
+            let mut tracks = Tracks::new("cams".into(), 0, following, TrackState::default());
+            for row in rows {
+                if tracked {
+                    tracks.follow(row);
+                }
+                windows.add(row, now);
+            }
+            header.remember(Memory { windows: windows.state().clone(), tracks: tracks.state().clone() });
+            (header.format_version, header.track_state.is_empty())
         };
-        assert_eq!(format_of(&WindowState::default()), 1);
-        assert_eq!(format(Late::Drop), 1);
-        assert_eq!(format(Late::Revise { grace: std::time::Duration::from_hours(1) }), 2);
+        // Six minutes apart: the second closes the first one's window. The first has a face, the second none.
+        let rows = || [0, 1].map(samples::frame);
+        let revise = Late::Revise { grace: std::time::Duration::from_hours(1) };
+        assert_eq!(format_after(Late::Drop, &mut [], false), (1, true));
+        assert_eq!(format_after(Late::Drop, &mut rows(), false), (1, true));
+        assert_eq!(format_after(revise, &mut rows(), false), (2, true));
+        assert_eq!(format_after(Late::Drop, &mut rows()[..1], true), (3, false));
+        assert_eq!(format_after(Late::Drop, &mut rows(), true), (1, true), "the window and the track are gone");
+        assert_eq!(format_after(revise, &mut rows(), true), (3, true), "the kept window has counted the track");
     }
 }

@@ -10,8 +10,10 @@ use facestream_schemas::{
     SourceId, TsOrigin, WindowRow,
 };
 use facestream_stages::aggregate::{Late, WindowSettings, WindowState, Windows};
+use facestream_stages::track::TrackState;
 use uuid::Uuid;
 
+use super::memory::Memory;
 use super::record::{FORMAT_VERSION, Header, Rows, Seq, Unsealed};
 
 /// 2026-11-22T12:00:00Z.
@@ -78,6 +80,7 @@ pub(crate) fn rows(offsets: Range<i64>) -> Rows {
         faces_per_frame_mean: Some(1.0),
         faces_per_frame_max: Some(1),
         score_mean: Some(0.75),
+        tracks_started: None,
         e2e_ms_p50: Some(12.0),
         e2e_ms_p99: Some(12.0),
         late_frames: 0,
@@ -106,22 +109,24 @@ pub(crate) fn header(seq: Seq) -> Header {
         topic_id: None,
         jump: None,
         suspect: None,
+        track_state: TrackState::default(),
         unknown: serde_json::Map::new(),
     }
 }
 
-/// The window state after these rows.
-pub(crate) fn window_state(rows: &Rows) -> WindowState {
+/// What is remembered after these rows.
+pub(crate) fn memory(rows: &Rows) -> Memory {
     let settings = WindowSettings {
         length: Duration::from_mins(1),
         max_out_of_orderness: Duration::from_secs(2),
         idle_timeout: Duration::from_secs(30),
         late: Late::Drop,
+        tracks: false,
     };
     let now = Instant::now();
     let mut windows = Windows::new("cams".into(), 0, settings, WindowState::default(), now);
     for row in &rows.frames {
         windows.add(row, now);
     }
-    windows.state().clone()
+    Memory { windows: windows.state().clone(), tracks: TrackState::default() }
 }

@@ -51,8 +51,8 @@ async fn take_over(store: &Store) -> Journal {
 
 fn batch(offsets: std::ops::Range<i64>, seal: bool) -> Batch {
     let rows = samples::rows(offsets.clone());
-    let window_state = samples::window_state(&rows);
-    Batch { rows, end_offset: Offset(offsets.end), window_state, low_watermark: None, seal, note: Note::Same }
+    let memory = samples::memory(&rows);
+    Batch { rows, end_offset: Offset(offsets.end), memory, low_watermark: None, seal, note: Note::Same }
 }
 
 /// Offsets in the visible files of a table, each as often as it is there; checks that every file lies in its rows' folder.
@@ -146,11 +146,11 @@ async fn unsealed_rows_of_a_dead_writer_are_published_with_the_successors() {
     let store = in_memory();
     let mut first = take_over(&store).await;
     first.append(batch(0..9, false)).await.unwrap();
-    let state = first.head().window_state.clone();
+    let memory = first.head().memory();
     drop(first);
 
     let opened = open(&store).await.unwrap();
-    assert_eq!((opened.end_offset(), opened.window_state()), (Some(Offset(9)), state));
+    assert_eq!((opened.end_offset(), opened.memory()), (Some(Offset(9)), memory));
     let mut second = opened.take_over(START, None, &publisher()).await.unwrap();
     assert_eq!(second.head().barren_takeovers, 1);
     second.append(batch(9..11, true)).await.unwrap();

@@ -170,7 +170,7 @@ impl Assignment {
         let sampler = self
             .sampling
             .get(&partition.topic)
-            .map(|fps| Sampler::new(*fps, self.lanes.windows.max_out_of_orderness, opened.window_state().all_looked_at()));
+            .map(|fps| Sampler::new(*fps, self.lanes.windows.max_out_of_orderness, opened.memory().windows.all_looked_at()));
         let lane = self.lanes.start(opened, resume, until);
         let alone = if caution.alone { ALONE } else { 0 };
         let condemned = caution.condemned;

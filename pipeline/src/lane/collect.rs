@@ -1,18 +1,21 @@
 //! What a lane has collected since its last append.
 //!
 //! In: rows by number, positions. Out: a [`Batch`] for the journal. Pure: no Kafka, no store; time comes in as an argument.
-//! Invariant: the batch covers exactly the offsets from the last one's end to `end`, and the window state is that after them.
+//! Invariant: the batch covers exactly the offsets from the last one's end to `end`, and its memory is that after them; messages to others leave in the
+//! order of the rows that they are of.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use facestream_schemas::event::{self, EventFormat};
+use facestream_schemas::event;
 use facestream_schemas::tables::FrameRow;
 use facestream_schemas::{ClosedBy, Micros, Offset, WindowRow};
-use facestream_stages::aggregate::{Known, Windows};
+use facestream_stages::aggregate::Known;
 use facestream_stages::order::Order;
 
 use super::Position;
-use super::outbox::{Outgoing, Output, Waiting};
+use super::outbox::{Outgoing, Output, Telling, Waiting};
+use super::stages::Stages;
 use crate::budget::{Budget, Permit};
 use crate::journal::mutation::{self, Mutation};
 use crate::journal::record::Rows;
@@ -20,8 +23,8 @@ use crate::journal::{Batch, Note};
 
 pub(super) struct Collected {
     order: Order<(FrameRow, Permit, Vec<Waiting>)>,
-    windows: Windows,
-    windows_as: Option<EventFormat>,
+    stages: Stages,
+    telling: Telling,
     rows: Rows,
     /// What the rows have to say to others and was not taken yet.
     outgoing: Vec<Waiting>,
@@ -54,17 +57,11 @@ pub(super) struct Added {
 }
 
 impl Collected {
-    pub(super) fn new(
-        windows: Windows,
-        windows_as: Option<EventFormat>,
-        start: Offset,
-        until: Option<Offset>,
-        budget: Budget,
-    ) -> Self {
+    pub(super) fn new(stages: Stages, telling: Telling, start: Offset, until: Option<Offset>, budget: Budget) -> Self {
         Self {
             order: Order::default(),
-            windows,
-            windows_as,
+            stages,
+            telling,
             rows: Rows::default(),
             outgoing: Vec::new(),
             bytes: 0,
@@ -77,16 +74,17 @@ impl Collected {
         }
     }
 
-    /// Takes a row in, and with it all that were waiting for it.
+    /// Takes a row in, and with it all that were waiting for it: what the stages find is added to them before others are told.
     pub(super) fn insert(&mut self, number: u64, row: FrameRow, outgoing: Vec<Outgoing>, now: Instant) -> Added {
         let permit = self.budget.take(row.memory());
         let outgoing = outgoing.into_iter().map(|outgoing| self.counted(outgoing)).collect();
         let number = if mutation::is(Mutation::OrderByOffset) { (row.meta.key.offset.0 - self.start.0) as u64 } else { number };
         self.order.insert(number, (row, permit, outgoing));
         let mut added = Added::default();
-        while let Some((row, permit, outgoing)) = self.order.pop() {
+        while let Some((mut row, permit, outgoing)) = self.order.pop() {
+            let window = self.stages.add(&mut row, now);
+            self.tell(&row);
             self.outgoing.extend(outgoing);
-            let window = self.windows.add(&row, now);
             added.late += u64::from(window.late);
             added.revising += u64::from(window.revised);
             let closed = self.keep_windows(window.closed);
@@ -95,7 +93,9 @@ impl Collected {
             added.closed.revised += closed.revised;
             self.end = row.meta.key.offset.next();
             self.newest_record = Some(row.meta.record_ts);
-            self.bytes += row.memory();
+            let bytes = row.memory();
+            self.bytes += bytes;
+            self.keep(self.budget.take(bytes.saturating_sub(permit.bytes())));
             self.keep(permit);
             self.rows.frames.push(row);
         }
@@ -112,18 +112,18 @@ impl Collected {
         if position.high.is_none_or(|high| position.offset < high) {
             return Closed::default();
         }
-        let rows = self.windows.close_idle(now);
+        let rows = self.stages.windows.close_idle(now);
         self.keep_windows(rows)
     }
 
     /// The sources that have come so far.
     pub(super) fn sources(&self, now: Instant) -> impl Iterator<Item = Known<'_>> {
-        self.windows.sources(now)
+        self.stages.windows.sources(now)
     }
 
     /// Closes all windows as idle.
     pub(super) fn close_windows(&mut self) -> Closed {
-        let rows = self.windows.close_all();
+        let rows = self.stages.windows.close_all();
         self.keep_windows(rows)
     }
 
@@ -144,6 +144,19 @@ impl Collected {
         }
         self.rows.windows.extend(rows);
         closed
+    }
+
+    /// What others are to hear of a row: its events. A panic there is a bug of ours, and no reason to lose the row.
+    fn tell(&mut self, row: &FrameRow) {
+        let Some(settings) = self.telling.events else { return };
+        let events = catch_unwind(AssertUnwindSafe(|| event::of_frame(row, settings))).unwrap_or_else(|_| {
+            tracing::error!(message = %row.meta.key, "nobody is told of this frame: a panic, which is a bug");
+            Vec::new()
+        });
+        for message in events {
+            let waiting = self.counted(Outgoing { to: Output::Events, message });
+            self.outgoing.push(waiting);
+        }
     }
 
     /// A message with its share of the budget, until it is acknowledged.
@@ -167,10 +180,10 @@ impl Collected {
     /// Everything collected, as a batch with the memory that it holds. Windows that late frames have changed are emitted here, so
     /// once per append and with those frames.
     pub(super) fn take(&mut self, seal: bool, note: Note) -> (Batch, Option<Permit>, Closed) {
-        let revised = self.windows.revise();
+        let revised = self.stages.windows.revise();
         let closed = self.keep_windows(revised);
         // Told with their append, not before: what a window comes to depends on when it was closed, which a crash may change.
-        if let Some(format) = self.windows_as {
+        if let Some(format) = self.telling.windows {
             let told =
                 self.rows.windows.iter().map(|row| Outgoing { to: Output::Windows, message: event::of_window(row, format) });
             let told: Vec<_> = told.map(|outgoing| self.counted(outgoing)).collect();
@@ -180,8 +193,8 @@ impl Collected {
         let batch = Batch {
             rows: std::mem::take(&mut self.rows),
             end_offset: self.end,
-            window_state: self.windows.state().clone(),
-            low_watermark: self.windows.low_watermark(),
+            memory: self.stages.memory(),
+            low_watermark: self.low_watermark(),
             seal,
             note,
         };
@@ -206,7 +219,7 @@ impl Collected {
     }
 
     pub(super) fn low_watermark(&self) -> Option<Micros> {
-        self.windows.low_watermark()
+        self.stages.windows.low_watermark()
     }
 
     pub(super) fn newest_record(&self) -> Option<Micros> {
@@ -223,10 +236,12 @@ impl Collected {
 mod tests {
     use std::time::Duration;
 
-    use facestream_stages::aggregate::{Late, WindowSettings, WindowState};
+    use facestream_schemas::Partition;
+    use facestream_stages::aggregate::{Late, WindowSettings, Windows};
     use prometheus::IntGauge;
 
     use super::*;
+    use crate::journal::memory::Memory;
     use crate::journal::samples;
 
     /// As many late frames as may come between two appends: their window is emitted once more, in the record that has them.
@@ -234,10 +249,11 @@ mod tests {
     fn late_frames_make_one_revision_per_append() {
         let late = Late::Revise { grace: Duration::from_hours(1) };
         let (length, idle_timeout) = (Duration::from_mins(1), Duration::from_secs(30));
-        let settings = WindowSettings { length, max_out_of_orderness: Duration::from_secs(2), idle_timeout, late };
+        let settings = WindowSettings { length, max_out_of_orderness: Duration::from_secs(2), idle_timeout, late, tracks: false };
         let (now, gauge) = (Instant::now(), || IntGauge::new("gauge", "help").expect("a gauge"));
-        let windows = Windows::new("cams".into(), 0, settings, WindowState::default(), now);
-        let mut collected = Collected::new(windows, None, Offset(0), None, Budget::new(1 << 20, gauge(), gauge()));
+        let partition = Partition { topic: "cams".into(), number: 0 };
+        let stages = Stages::new(&partition, None, settings, Memory::default(), now);
+        let mut collected = Collected::new(stages, Telling::default(), Offset(0), None, Budget::new(1 << 20, gauge(), gauge()));
         let revisions = |batch: &Batch| batch.rows.windows.iter().map(|row| (row.revision, row.frames_ok)).collect::<Vec<_>>();
 
         // The second frame is six minutes later and closes the first one's window.
@@ -262,7 +278,7 @@ mod tests {
         assert_eq!(closed, Closed { revised: 1, ..Closed::default() });
         assert!(permit.is_some());
         // A successor that starts with the record's state has nothing left to say of it.
-        let mut successor = Windows::new("cams".into(), 0, settings, batch.window_state, now);
+        let mut successor = Windows::new("cams".into(), 0, settings, batch.memory.windows, now);
         assert_eq!(successor.revise(), []);
         assert!(collected.take(false, Note::Same).0.rows.is_empty());
     }

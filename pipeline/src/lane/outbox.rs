@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use facestream_schemas::event::{EventFormat, EventSettings};
 use facestream_schemas::{Message, Reason};
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -34,6 +35,15 @@ impl Output {
             Self::DeadLetters(_) => OutputTopic::DeadLetters,
         }
     }
+}
+
+/// What others are told of rows; of messages that failed, workers tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Telling {
+    /// Of frames, if there is a topic for that.
+    pub events: Option<EventSettings>,
+    /// Of windows, if there is one.
+    pub windows: Option<EventFormat>,
 }
 
 /// A message on its way out.

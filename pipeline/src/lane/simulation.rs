@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use facestream_schemas::{Offset, Partition};
 use facestream_stages::aggregate::{Late, WindowSettings};
+use facestream_stages::track::TrackSettings;
 use prometheus::IntGauge;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -27,7 +28,7 @@ use crate::budget::Budget;
 use crate::journal::Writer;
 use crate::journal::mutation::{self, Mutation};
 use crate::journal::publish::Publisher;
-use crate::lane::{Board, Lanes, Rolling, Takeovers};
+use crate::lane::{Board, Lanes, Rolling, Takeovers, Telling};
 use crate::metrics::Metrics;
 use crate::store::Store;
 use chance::Chance;
@@ -53,7 +54,9 @@ enum Verdict {
     Lost(Offset),
     /// This message failed, and its dead letter is not there.
     Untold(Offset),
-    /// The messages are right, the windows are not.
+    /// The messages are right, this face's track is not.
+    Tracks(String),
+    /// All that is right, the windows are not.
     Windows(String),
     /// A process that nothing hindered did not get to the end of the partition.
     Stuck(String),
@@ -72,7 +75,13 @@ fn windows() -> WindowSettings {
         max_out_of_orderness: Duration::from_secs(5),
         idle_timeout: Duration::from_hours(1_000),
         late: Late::Drop,
+        tracks: true,
     }
+}
+
+/// Frames with faces of one camera are 40 s and more apart in event time: some tracks go on, some are over.
+fn tracks() -> TrackSettings {
+    TrackSettings { max_gap: Duration::from_secs(100), min_iou: 0.3 }
 }
 
 /// One run's scheduler.
@@ -112,13 +121,14 @@ impl Simulation {
                 model_sha256: None,
             }),
             publisher: Publisher::as_tasks(Handle::current(), self.metrics.clone()),
+            tracks: Some(tracks()),
             windows: windows(),
             rolling: self.rolling,
             retention: Duration::ZERO,
             takeovers: Takeovers::default(),
             pending_rows: budget.clone(),
             outbox: Some(Arc::new(Letters { world: Arc::clone(&self.world), gate: gate.clone(), chance: self.chance.clone() })),
-            windows_as: None,
+            telling: Telling::default(),
             board: Board::default(),
             metrics: self.metrics.clone(),
         };
@@ -327,6 +337,11 @@ fn untold(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Untold(_))
 }
 
+/// A face has another track than in a run without interruptions.
+fn tracked(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Tracks(_))
+}
+
 /// A process without hindrance does not get to the end: it waits for what never comes, or a check on the way says no.
 fn no_end(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Stuck(_) | Verdict::Failed(_))
@@ -358,4 +373,5 @@ mutations! {
     gaps_that_are_not_walked_over_are_noticed: PositionIgnored, no_end;
     collecting_too_early_is_noticed: CollectBeforeEmptyRecord, no_end;
     a_dead_letter_after_the_append_is_noticed: DeadLetterAfterAppend, untold;
+    tracks_that_are_forgotten_at_a_takeover_are_noticed: TracksForgotten, tracked;
 }

@@ -129,7 +129,6 @@ struct FaceColumns {
     score: Option<f32>,
     score_kind: &'static str,
     landmarks_px: Option<[Option<f32>; 10]>,
-    /// Nothing follows faces from frame to frame yet.
     track_id: Option<Arc<str>>,
 }
 
@@ -171,6 +170,7 @@ pub(super) struct WindowEvent<'a> {
     faces_per_frame_mean: Option<f64>,
     faces_per_frame_max: Option<i64>,
     score_mean: Option<f64>,
+    tracks_started: Option<i64>,
     e2e_ms_p50: Option<f64>,
     e2e_ms_p99: Option<f64>,
     late_frames: i64,
@@ -198,6 +198,7 @@ impl<'a> WindowEvent<'a> {
             faces_per_frame_mean: row.faces_per_frame_mean.and_then(finite_f64),
             faces_per_frame_max: row.faces_per_frame_max,
             score_mean: row.score_mean.and_then(finite_f64),
+            tracks_started: row.tracks_started,
             e2e_ms_p50: row.e2e_ms_p50.and_then(finite_f64),
             e2e_ms_p99: row.e2e_ms_p99.and_then(finite_f64),
             late_frames: row.late_frames,

@@ -91,6 +91,7 @@ fn window() -> WindowRow {
         faces_per_frame_mean: Some(1.5),
         faces_per_frame_max: Some(3),
         score_mean: Some(0.75),
+        tracks_started: Some(2),
         e2e_ms_p50: Some(20.0),
         e2e_ms_p99: Some(40.0),
         late_frames: 1,
@@ -104,6 +105,7 @@ fn bare_window() -> WindowRow {
         faces_per_frame_mean: None,
         faces_per_frame_max: None,
         score_mean: None,
+        tracks_started: None,
         e2e_ms_p50: Some(f64::NAN),
         e2e_ms_p99: None,
         ..window()

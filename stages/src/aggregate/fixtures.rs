@@ -15,6 +15,7 @@ pub(crate) fn settings(late: Late) -> WindowSettings {
         max_out_of_orderness: Duration::from_secs(2),
         idle_timeout: Duration::from_secs(30),
         late,
+        tracks: false,
     }
 }
 

@@ -76,6 +76,10 @@ impl SourceState {
         !self.kept.is_empty()
     }
 
+    pub(super) fn counts_tracks(&self) -> bool {
+        self.open.values().chain(self.kept.values().map(|closed| &closed.window)).any(Window::counts_tracks)
+    }
+
     /// How many windows the source has in memory.
     #[cfg(test)]
     pub(super) fn windows(&self) -> usize {

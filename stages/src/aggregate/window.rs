@@ -18,6 +18,8 @@ pub(super) struct Owner<'a> {
     pub(super) source: &'a SourceId,
     pub(super) topic: &'a Arc<str>,
     pub(super) partition: i32,
+    /// Whether their faces are tracked.
+    pub(super) tracks: bool,
 }
 
 /// The frames of a window, counted.
@@ -34,6 +36,9 @@ pub(super) struct Window {
     faces_max: i64,
     score_sum: f64,
     scored: i64,
+    /// Tracks that began in it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    tracks: i64,
     /// Of frames that were ok or failed.
     e2e_ms: LogHistogram,
     #[serde(default, skip_serializing_if = "Numbers::is_empty")]
@@ -52,9 +57,14 @@ impl Window {
             faces_max: 0,
             score_sum: 0.0,
             scored: 0,
+            tracks: 0,
             e2e_ms: LogHistogram::default(),
             numbers: Numbers::default(),
         }
+    }
+
+    pub(super) fn counts_tracks(&self) -> bool {
+        self.tracks > 0
     }
 
     pub(super) fn add(&mut self, row: &FrameRow) {
@@ -79,6 +89,7 @@ impl Window {
         self.with_face += i64::from(faces > 0);
         self.faces += faces;
         self.faces_max = self.faces_max.max(faces);
+        self.tracks += detections.iter().filter_map(|face| face.track.as_ref()).filter(|track| track.is_new).count() as i64;
         for score in detections.iter().filter_map(|detection| detection.score) {
             self.score_sum += f64::from(score);
             self.scored += 1;
@@ -151,6 +162,7 @@ impl Closed {
             faces_per_frame_mean: mean(window.faces as f64, window.ok),
             faces_per_frame_max: (window.ok > 0).then_some(window.faces_max),
             score_mean: mean(window.score_sum, window.scored),
+            tracks_started: owner.tracks.then_some(window.tracks),
             e2e_ms_p50: window.e2e_ms.quantile(0.50),
             e2e_ms_p99: window.e2e_ms.quantile(0.99),
             late_frames: self.late,

@@ -1,7 +1,7 @@
 //! What the simulated partition holds: messages with gaps between them, and the one row that each must become.
 
 use facestream_schemas::tables::FrameRow;
-use facestream_schemas::{Hour, Micros, Offset, SourceId};
+use facestream_schemas::{Bbox, Detection, Hour, Micros, Offset, SourceId};
 
 use super::chance::Chance;
 use crate::journal::samples;
@@ -36,11 +36,20 @@ impl Topic {
     }
 }
 
-/// The row of a message: two cameras in turn, 20 s of event time an offset, so that windows close every few rows.
+/// The row of a message: two cameras in turn, 20 s of event time an offset, so that windows close every few rows. Where there is a
+/// face there are two, which move towards each other and cross; the smaller one hides at times, as long as a track lasts or longer.
 pub(super) fn row(offset: Offset) -> FrameRow {
     let mut row = samples::frame(offset.0);
     let at = Micros(samples::NOON + 1_800_000_000 + offset.0 * 20_000_000);
     row.meta.source_id = SourceId::new(if offset.0 % 3 == 0 { "gate" } else { "door" });
     (row.meta.capture_ts, row.meta.record_ts, row.folder) = (at, at, Hour::of(at));
+    if let Ok(faces) = &mut row.outcome
+        && let Some(face) = faces.pop()
+    {
+        let far = offset.0 as f32 * 10.0;
+        let boxes = [Bbox { x: far, y: 20.0, w: 40.0, h: 50.0 }, Bbox { x: 300.0 - far, y: 40.0, w: 30.0, h: 35.0 }];
+        let seen = if offset.0 % 10 < 6 { 2 } else { 1 };
+        faces.extend(boxes.into_iter().take(seen).map(|bbox| Detection { bbox, ..face.clone() }));
+    }
     row
 }

@@ -53,16 +53,9 @@ impl Ground {
     fn append(&self, journal: &mut Journal, offsets: Range<i64>, seal: bool) {
         self.runtime.block_on(async {
             let rows = samples::rows(offsets.clone());
-            let window_state = samples::window_state(&rows);
+            let memory = samples::memory(&rows);
             journal
-                .append(Batch {
-                    rows,
-                    end_offset: Offset(offsets.end),
-                    window_state,
-                    low_watermark: None,
-                    seal,
-                    note: Note::Same,
-                })
+                .append(Batch { rows, end_offset: Offset(offsets.end), memory, low_watermark: None, seal, note: Note::Same })
                 .await
                 .unwrap();
             if seal {
@@ -223,7 +216,7 @@ fn a_damaged_record_is_named_with_what_to_do() {
     let found = finds(Kind::NewerRecord, &record_name(9), |ground| {
         ground.put_record(Header { format_version: FORMAT_VERSION + 1, ..samples::header(Seq(9)) });
     });
-    assert!(found.what.contains("format version 3"), "{found:?}");
+    assert!(found.what.contains("format version 4"), "{found:?}");
     // One whose rows are published: nobody needs it.
     let found = finds(Kind::DamagedRecord, &record_name(6), |ground| ground.put(&Path::from(record_name(6)), &b"cut"[..]));
     assert!(found.mend.contains("no longer") && found.mend.contains("up to seq 6"), "{found:?}");
@@ -391,7 +384,7 @@ fn a_seal_that_nobody_has_published_yet_is_noted() {
     let batch = Batch {
         rows,
         end_offset: Offset(57),
-        window_state: journal.head().window_state.clone(),
+        memory: journal.head().memory(),
         low_watermark: None,
         seal: true,
         note: Note::Same,

@@ -1,0 +1,44 @@
+//! What a partition remembers of its frames: what the stages of its lane need to go on, and nothing else.
+//!
+//! In: the stages' states after the frames up to an offset. Out: the same, from the header of the record that ends there. Invariant:
+//! it depends on those frames (and, for windows, on idle closings that are in the journal) and not on where owners began or ended.
+
+use facestream_stages::aggregate::WindowState;
+use facestream_stages::track::TrackState;
+
+use super::record::{Header, Jump, Why};
+
+/// What the stages of a lane remember; each part has a field of its own in the record's header.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Memory {
+    /// Windows that are open, or may be revised.
+    pub windows: WindowState,
+    /// Tracks that may go on.
+    pub tracks: TrackState,
+}
+
+impl Memory {
+    /// What is still true once consuming has gone on elsewhere. Across a gap, event time says what has ended meanwhile; but tracks
+    /// are named by offsets, which count anew in a topic that was made anew.
+    #[must_use]
+    pub fn across(mut self, jump: Option<&Jump>) -> Self {
+        if jump.is_some_and(|jump| jump.why == Why::NewTopic) {
+            self.tracks = TrackState::default();
+        }
+        self
+    }
+}
+
+impl Header {
+    /// What its partition remembered at its end.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        Memory { windows: self.window_state.clone(), tracks: self.track_state.clone() }
+    }
+
+    /// Takes a memory in, with the format that it asks for.
+    pub(super) fn remember(&mut self, memory: Memory) {
+        (self.window_state, self.track_state) = (memory.windows, memory.tracks);
+        self.format_version = self.format();
+    }
+}
