@@ -14,8 +14,10 @@ use crate::decode::Image;
 mod blur;
 mod draw;
 mod easel;
+mod hold;
 
 pub use easel::{Easel, EncodeError, Format, LONGEST_PX};
+pub use hold::{Hold, HoldState};
 
 /// What is done to a picture before people see it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,9 +78,10 @@ impl FromStr for What {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
     /// Thickness of the lines in pixels; 0 draws none. A line's middle lies on the box's edge, rounded to a whole pixel, as with
-    /// `cv2.rectangle(image, (x, y), (x + w, y + h), colour, line_px)`; of an even thickness the larger half lies before it.
+    /// `cv2.rectangle(image, (x, y), (x + w, y + h), colour, line_px)`, which for its part paints lines of 2 pixels and more wider
+    /// than it was told; of an even thickness the larger half lies before the edge.
     pub line_px: u32,
-    /// Height of the score's digits in pixels, rounded down to a multiple of 5; 0 writes none.
+    /// Height of the score's digits in pixels, rounded down to a multiple of 5; less above a narrow box. 0 writes none.
     pub text_px: u32,
     /// Red, green, blue.
     pub colour: [u8; 3],

@@ -114,6 +114,14 @@ impl Decode {
         Ok(self.upright(&decoded))
     }
 
+    /// Decodes one image into `pixels`, whose memory is used again and swapped with the decoder's own; gives its size.
+    pub fn decode_into(&mut self, bytes: &[u8], pixels: &mut Vec<u8>) -> Result<Size, Rejection> {
+        std::mem::swap(&mut self.buffers.pixels, pixels);
+        let size = self.decode(bytes).map(|image| image.size);
+        std::mem::swap(&mut self.buffers.pixels, pixels);
+        size
+    }
+
     fn upright(&mut self, decoded: &Decoded) -> Image<'_> {
         let Buffers { pixels, scratch } = &mut self.buffers;
         if decoded.orientation != Orientation::NoTransforms {

@@ -9,6 +9,8 @@ use super::{Mark, Region, Style};
 
 /// Width and height of a character in dots, and the distance to the next.
 const CHARACTER: (i64, i64, i64) = (3, 5, 4);
+/// A dot of a score that has to be small for its box.
+const LEAST_DOT_PX: i64 = 2;
 /// Lines and letters are no thicker: a style's numbers may be any.
 const MOST_PX: u32 = 10_000;
 
@@ -44,10 +46,13 @@ pub(super) fn mark(rgb: &mut [u8], size: Size, Mark { region, score }: &Mark, st
     ] {
         fill(rgb, size, (x, y, w, h), style.colour);
     }
-    let dot = i64::from(style.text_px.min(MOST_PX)) / CHARACTER.1;
-    if let Some(score) = score.filter(|_| dot > 0) {
+    let largest = i64::from(style.text_px.min(MOST_PX)) / CHARACTER.1;
+    if let Some(score) = score.filter(|_| largest > 0) {
         let text = percent(score);
-        let (width, height) = ((text.len() as i64 * CHARACTER.2 + 1) * dot, (CHARACTER.1 + 2) * dot);
+        let dots = text.len() as i64 * CHARACTER.2 + 1;
+        // No wider than its box, as far as it can still be read: faces stand side by side.
+        let dot = largest.min(((right - left) / dots).max(LEAST_DOT_PX));
+        let (width, height) = (dots * dot, (CHARACTER.1 + 2) * dot);
         let y = if top >= height { top - height } else { (top + thick).max(0) };
         let x = left.min(i64::from(size.w) - width).max(0);
         write(rgb, size, (x, y, width, height), &text, style.colour);

@@ -6,6 +6,8 @@ use super::blur::Extent;
 use super::easel::tile_size;
 use super::*;
 
+mod pictures;
+
 const SIZE: Size = Size { w: 120, h: 80 };
 
 /// Noise that differs from seed to seed.
@@ -47,7 +49,7 @@ fn some_box() -> impl Strategy<Value = Bbox> {
 proptest! {
     /// Swaps pixels within cells: the averages stay, everything else about the cell is another.
     #[test]
-    fn what_a_region_shows_depends_on_its_cells_averages_alone(bbox in some_box(), seed in 0_u64..1000) {
+    fn what_a_region_shows_depends_on_its_cells_averages_alone(bbox in some_box(), seed in 0_u64..1000, squares: bool) {
         let region = Region::of(&bbox, SIZE);
         let picture = noise(SIZE, seed);
         let mut other = picture.clone();
@@ -65,18 +67,20 @@ proptest! {
             }
         }
         let (mut first, mut second) = (picture.clone(), other);
-        first.hide(&[region]);
-        second.hide(&[region]);
+        let hide = if squares { Tile::pixelate } else { Tile::hide };
+        hide(&mut first, &[region]);
+        hide(&mut second, &[region]);
         for (a, b) in (0..SIZE.h).flat_map(|y| (0..SIZE.w).map(move |x| (x, y))).map(|(x, y)| (pixel(&first, x, y), pixel(&second, x, y))) {
             prop_assert_eq!(a, b);
         }
     }
 
     #[test]
-    fn outside_of_the_enlarged_boxes_nothing_is_touched(boxes in prop::collection::vec(some_box(), 0..4), seed in 0_u64..1000) {
+    fn outside_of_the_enlarged_boxes_nothing_is_touched(boxes in prop::collection::vec(some_box(), 0..4), seed in 0_u64..1000, squares: bool) {
         let picture = noise(SIZE, seed);
         let mut hidden = picture.clone();
-        hidden.hide(&boxes.iter().map(|bbox| Region::of(bbox, SIZE)).collect::<Vec<_>>());
+        let hide = if squares { Tile::pixelate } else { Tile::hide };
+        hide(&mut hidden, &boxes.iter().map(|bbox| Region::of(bbox, SIZE)).collect::<Vec<_>>());
         for (x, y) in (0..SIZE.h).flat_map(|y| (0..SIZE.w).map(move |x| (x, y))) {
             if !boxes.iter().any(|bbox| may_change(bbox, x, y)) {
                 prop_assert_eq!(pixel(&picture, x, y), pixel(&hidden, x, y), "{} {}", x, y);
