@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use allowed::Allowed;
 pub(crate) use allowed::{At, Place, Target, shown};
 pub use facestream_schemas::event::{EventFormat, What};
+pub use facestream_stages::annotate::What as Annotation;
 pub use load::{Mistake, Mistakes, load};
 pub(crate) use rules::is_option;
 pub use rules::topic_mistake;
@@ -56,6 +57,7 @@ pub struct Config {
     pub fetch: Fetch,
     pub events: Events,
     pub dead_letters: DeadLetters,
+    pub annotate: Annotate,
     pub load: Load,
     /// What is different for one topic, by flat keys: `NAME.load.policy`, `NAME.envelope.format`.
     pub topics: Settings,
@@ -316,6 +318,35 @@ pub struct DeadLetters {
     pub max_attempts: u32,
     /// The value of a larger message is left out of its dead letter, which then only says where the original is.
     pub max_bytes: ByteSize,
+}
+
+/// Annotated pictures of the frames that were looked at, for whoever may see them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Annotate {
+    /// What is done to the faces; with `none` no picture is made.
+    pub what: Annotation,
+    /// Topic that each picture goes to; empty for none.
+    pub topic: String,
+    /// Store that each picture is kept in, as in `store.url`; empty for none.
+    pub store: String,
+    /// Where faces are hidden: for how many further frames of its source a face stays hidden after it was last seen.
+    pub hold: u32,
+    /// Quality of the JPEGs, 1 to 100.
+    pub quality: u8,
+    /// Options for `object_store`, secrets resolved; where empty, the store's if the scheme is the same.
+    pub options: Settings,
+}
+
+impl Annotate {
+    /// Where pictures are kept; `None` where they are not.
+    #[must_use]
+    pub fn kept_in(&self, store: &Store) -> Option<Store> {
+        let scheme = |url: &str| url.split_once("://").map(|(scheme, _)| scheme.to_owned());
+        let is_the_stores = self.options.is_empty() && scheme(&store.url) == scheme(&self.store);
+        let options = if is_the_stores { &store.options } else { &self.options };
+        (!self.store.is_empty()).then(|| Store { url: self.store.clone(), options: options.clone() })
+    }
 }
 
 /// What to do with frames that there is no time for.

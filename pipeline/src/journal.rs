@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use facestream_schemas::{Hour, Micros, Offset, Partition};
 use facestream_stages::aggregate::WindowState;
+use facestream_stages::annotate::HoldState;
 use facestream_stages::track::TrackState;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -386,6 +387,7 @@ fn first_header(writer: &Writer, start: Offset) -> Header {
         end_offset: start,
         window_state: WindowState::default(),
         track_state: TrackState::default(),
+        hold_state: HoldState::default(),
         unsealed: Unsealed::starting(Seq(0), start),
         barren_takeovers: 0,
         model_sha256: writer.model_sha256.clone(),

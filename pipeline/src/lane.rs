@@ -10,6 +10,7 @@ mod collect;
 mod due;
 mod handle;
 mod outbox;
+mod pictures;
 mod recent;
 mod report;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use handle::{LaneHandle, Leave, Position, Ticket};
 pub use outbox::{Outbox, Outgoing, Output, Telling};
 pub use recent::Recent;
 
+use crate::annotate::Pictures;
 use crate::budget::Budget;
 
 use crate::journal::log::Log;
@@ -89,6 +91,8 @@ pub struct Lanes {
     pub outbox: Option<Arc<dyn Outbox>>,
     /// What others are told of rows.
     pub telling: Telling,
+    /// Where annotated pictures are made and go; `None` where there are none.
+    pub pictures: Option<Pictures>,
     /// Where lanes report to the poll thread.
     pub board: Board,
     /// Where work is counted.
@@ -115,7 +119,8 @@ impl Lanes {
         if mutation::is(Mutation::TracksForgotten) {
             memory.tracks = TrackState::default();
         }
-        let stages = Stages::new(&partition, self.tracks, self.windows, memory, now.into_std());
+        let hold = self.pictures.as_ref().map(|pictures| pictures.hold);
+        let stages = Stages::new(&partition, self.tracks, self.windows, hold, memory, now.into_std());
         let (rows, inbox) = mpsc::channel(INBOX);
         let (orders, control) = mpsc::channel(16);
         let id = self.board.enlist(&partition, start);
@@ -263,7 +268,8 @@ impl Lane {
 
     fn collect(&mut self, finished: Finished) {
         self.report.waiting.add(1);
-        let added = self.collected.insert(finished.number, finished.row, finished.outgoing, Instant::now().into_std());
+        let added =
+            self.collected.insert(finished.number, finished.row, finished.outgoing, finished.shot, Instant::now().into_std());
         self.send();
         self.count_late(&added);
         self.count_windows(added.closed);
@@ -275,6 +281,10 @@ impl Lane {
         let outgoing = self.collected.take_outgoing();
         if let Some(outbox) = &self.shared.outbox {
             self.sends.extend(outgoing, outbox.as_ref());
+        }
+        let pictures = self.collected.take_pictures();
+        if let Some(way) = &self.shared.pictures {
+            self.sends.make(pictures.into_iter().map(|picture| picture.make(&self.shared, way)));
         }
     }
 
@@ -311,7 +321,7 @@ impl Lane {
         )
     }
 
-    /// Waits until all that was sent is acknowledged, appends what is collected, reports it for the commit, and publishes if it
+    /// Waits until all pictures are made and all that was sent is acknowledged, appends what is collected, reports it for the commit, and publishes if it
     /// is a seal.
     fn write(&mut self, mut journal: Journal, action: Action) -> Writing {
         let (batch, permit, closed) = self.collected.take(action.seal.is_some(), action.note);

@@ -12,6 +12,7 @@ pub mod lane;
 pub mod store;
 pub mod workers;
 
+pub mod annotate;
 pub mod budget;
 pub mod clock;
 pub mod config;

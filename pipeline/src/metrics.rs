@@ -25,8 +25,8 @@ use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGauge
 pub use declare::{By, Counters, Described, Gauges, Histograms, Label, Seconds};
 pub use instants::Instants;
 pub use labels::{
-    Activity, Append, Blocked, BudgetName, Busy, Labels, Late, Operation, OutputTopic, Pause, Queue, Rebalance, Roll, SealReason,
-    Since, Stage, Status, Until,
+    Activity, Append, Blocked, BudgetName, Busy, Labels, Late, Operation, OutputTopic, Pause, Pictured, Queue, Rebalance, Roll,
+    SealReason, Since, Stage, Status, Until,
 };
 pub use partitions::{PartitionSeries, Partitions};
 pub use share::Share;
@@ -105,6 +105,9 @@ pub struct Declared {
     pub produce_errors: Counters<OutputTopic>,
     pub produce_seconds: Histogram,
     pub dead_letters: IntCounterVec,
+    pub pictures: Counters<Pictured>,
+    pub kept_pictures: IntCounter,
+    pub keep_errors: IntCounter,
     pub live_viewers: IntGauge,
     pub live_images: IntCounter,
     /// `source_frames_total`, `source_faces_total` and `source_last_frame_timestamp_seconds`.
@@ -161,7 +164,8 @@ impl Metrics {
 
             stage_seconds: d.histograms(
                 "stage_seconds",
-                "Time of a frame in a stage: queue is the wait for a worker, live an image drawn for the live page",
+                "Time of a frame in a stage: queue is the wait for a worker, live an image drawn for the live page, annotate a \
+                 picture decoded in full, annotated and encoded",
                 STEP_BUCKETS,
             ),
             busy_seconds: d.seconds(
@@ -172,7 +176,7 @@ impl Metrics {
             blocked_seconds: d.seconds(
                 "blocked_seconds_total",
                 "Time spent waiting for those who come after: poll for room in a budget, work for its lane to take the row, append \
-                 for the acknowledgements of output topics",
+                 for its pictures and the acknowledgements of output topics",
             ),
             backpressure_seconds: d.seconds("backpressure_seconds_total", "Time that the poll thread had no room in a budget"),
             queue_depth: d.gauges(
@@ -277,6 +281,13 @@ impl Metrics {
                 STEP_BUCKETS,
             ),
             dead_letters: d.counters_of("dead_letters_total", "Dead letters acknowledged", "reason", failures()),
+
+            pictures: d.counters(
+                "annotated_pictures_total",
+                "Pictures that were to be annotated (annotate.what); failed: could not be made, and were not sent",
+            ),
+            kept_pictures: d.counter("kept_pictures_total", "Annotated pictures written to annotate.store"),
+            keep_errors: d.counter("keep_errors_total", "Attempts to write an annotated picture that failed and are made again"),
 
             live_viewers: d.gauge("live_viewers", "Live pages that are open"),
             live_images: d.counter("live_images_total", "Annotated images made for the live page"),

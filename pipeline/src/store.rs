@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
@@ -167,6 +168,17 @@ impl Store {
     #[must_use]
     pub fn upload(&self, target: Path, staging: Path) -> Upload {
         Upload::new(Arc::clone(&self.files), target, self.local.is_some().then_some(staging))
+    }
+
+    /// Writes a file at once, in the place of one that is there. A local one is staged in `_staging` and renamed: a temporary name
+    /// beside the target would show after a kill.
+    pub async fn replace(&self, target: &Path, bytes: Bytes) -> Result<(), object_store::Error> {
+        if self.local.is_none() {
+            return self.files.put(target, bytes.into()).await.map(|_| ());
+        }
+        let staging = Path::from_iter(["_staging", target.filename().unwrap_or_default()]);
+        self.files.put(&staging, bytes.into()).await?;
+        self.files.rename(&staging, target).await
     }
 
     /// Removes what killed writers left behind in the local folders `staging` (everything) and `records` (temporary names).

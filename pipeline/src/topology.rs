@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Channels and their bounds: `jobs` holds what the budget `in_flight` allows (the poll thread waits for room, so sending never
-//! blocks); each lane's inbox is bounded and always drained; rows wait in lanes within the budget `pending_rows`. Threads: one
+//! blocks); each lane's inbox is bounded and always drained; rows wait in lanes within the budget `pending_rows`, and so does what
+//! pictures are made from. Threads: one
 //! polls Kafka and owns its consumer, N work, tokio carries I/O only.
 
 mod sight;
@@ -25,6 +26,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::annotate::{Annotator, Keep, Pictures};
 use crate::budget::Budget;
 use crate::config::{self, ByteSize, Config};
 use crate::detector::{DetectorError, Ready, make_ready};
@@ -123,6 +125,9 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
     // Pictures that lie elsewhere are fetched on their way to the workers.
     let fetcher = Fetcher::new(&config.fetch, &config.store, in_flight.clone(), metrics.clone(), Handle::current())?;
 
+    // Pictures for people: faces marked or hidden, in threads of their own; none where nobody asks for them.
+    let pictures = pictures(config, workers.len(), &metrics)?;
+
     // Lanes: order, tracks, windows, rows; each tells others what it has to tell, then appends to its partition's journal and publishes its seals.
     let lanes = Lanes {
         runtime: Handle::current(),
@@ -137,6 +142,7 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
         pending_rows,
         outbox: outbox(config, &metrics)?,
         telling: of_rows(config),
+        pictures,
         board: board.clone(),
         metrics: metrics.clone(),
     };
@@ -192,6 +198,7 @@ fn blueprint(config: &Config, run_id: &Arc<str>, live: &Live, metrics: &Metrics)
         max_skew: config.windows.max_skew,
         dead_letters: (!config.dead_letters.topic.is_empty()).then_some(config.dead_letters.max_bytes.bytes()),
         run_id: Arc::clone(run_id),
+        annotate: config.annotate.what,
         live: live.clone(),
         metrics: metrics.clone(),
     })
@@ -220,6 +227,21 @@ pub(crate) fn writer(config: &Config, cluster: &str, run_id: &str, model_sha256:
 fn tracks(config: &Config) -> Option<TrackSettings> {
     let config::Track { enabled, max_gap, min_iou } = config.track;
     enabled.then_some(TrackSettings { max_gap, min_iou })
+}
+
+/// Where annotated pictures are made and go. Half as many threads as workers: a picture costs about half of what its frame does.
+fn pictures(config: &Config, workers: usize, metrics: &Metrics) -> Result<Option<Pictures>, TopologyError> {
+    let config::Annotate { what, hold, quality, topic, .. } = &config.annotate;
+    if *what == config::Annotation::None {
+        return Ok(None);
+    }
+    let store = config.annotate.kept_in(&config.store).map(|store| Store::open(&store)).transpose()?;
+    Ok(Some(Pictures {
+        annotator: Annotator::start(*quality, workers.div_ceil(2), metrics)?,
+        hold: *hold,
+        to_topic: !topic.is_empty(),
+        keep: store.map(|store| Keep::new(store, metrics.clone())),
+    }))
 }
 
 /// What others are told of rows.
@@ -268,7 +290,7 @@ fn largest(config: &Config) -> u64 {
     topics.chain(fetched).max().map_or(0, ByteSize::bytes)
 }
 
-/// Where events, windows and dead letters go.
+/// Where events, windows, dead letters and annotated pictures go.
 fn outbox(config: &Config, metrics: &Metrics) -> Result<Option<Arc<dyn Outbox>>, TopologyError> {
     if config.dead_letters.topic.is_empty() {
         tracing::info!("dead_letters.topic is not set: of a message that fails, its row in the table frames is all there is");

@@ -19,10 +19,11 @@ use facestream_schemas::dead_letter::{self, Original};
 use facestream_schemas::envelope::{ImageFormat, sniff};
 use facestream_schemas::tables::{FrameRow, Timings, folder};
 use facestream_schemas::{Bbox, Detection, DetectorIdentity, FrameMeta, Picture, Reason, Rejection, Size};
-use facestream_stages::annotate::Easel;
+use facestream_stages::annotate::{Easel, What};
 use facestream_stages::decode::{Decode, Image, Limits};
 use facestream_stages::detect::{self, Detector, Settings};
 
+use crate::annotate::Shot;
 use crate::budget::Permit;
 use crate::clock::now;
 use crate::failpoint;
@@ -80,6 +81,8 @@ pub struct Blueprint {
     pub dead_letters: Option<u64>,
     /// This run of the process.
     pub run_id: Arc<str>,
+    /// What is done to the pictures that are annotated, if any are.
+    pub annotate: What,
     /// The live page.
     pub live: Live,
     /// Where work is counted.
@@ -90,7 +93,7 @@ impl Blueprint {
     /// A decoder and a detector session of one's own.
     pub fn build(&self) -> anyhow::Result<Parts> {
         let mut detector = detect::load(&self.model, &self.settings)?;
-        if self.live.blurs() {
+        if self.live.blurs() || self.annotate.hides() {
             detector.remember_weak(live::BLURRED_FROM.min(self.settings.score_threshold));
         }
         // Each frame brings its topic's own.
@@ -144,12 +147,14 @@ struct Seen {
     timings: Timings,
     /// For the live page.
     glimpse: Option<Glimpse>,
+    /// For the annotated picture.
+    shot: Option<Shot>,
 }
 
 impl Seen {
     /// Nothing was looked at.
     fn nothing(rejection: Rejection) -> Self {
-        Self { image: None, outcome: Err(rejection), timings: Timings::default(), glimpse: None }
+        Self { image: None, outcome: Err(rejection), timings: Timings::default(), glimpse: None, shot: None }
     }
 }
 
@@ -168,13 +173,13 @@ impl Worker {
         let mut seen = match picture.and_then(|picture| timely(picture, &meta, max_age)) {
             Ok(picture) => {
                 failpoint::hit_at(|| format!("frame:{}", meta.frame_id));
-                self.look_safely(picture, &mut meta, &turn)
+                self.look_safely(picture, &mut meta, &turn, max_pixels)
             }
             Err(rejection) => Seen::nothing(rejection),
         };
         seen.timings.queue_ms = Some(millis(queue));
         seen.timings.fetch_ms = fetch.map(millis);
-        let glimpse = seen.glimpse.take();
+        let (glimpse, shot) = (seen.glimpse.take(), seen.shot.take());
         let row = self.row(meta, seen);
         let told = self.blueprint.live.is_on().then(|| Told::of(&row));
         count(&metrics, &row, Instant::now());
@@ -186,7 +191,7 @@ impl Worker {
         metrics.busy_workers.dec();
         let finished = Instant::now();
         metrics.busy_seconds.of(Busy::Work).inc_by(finished.duration_since(started).as_secs_f64());
-        ticket.finish(row, outgoing, permit);
+        ticket.finish(row, outgoing, shot, permit);
         metrics.blocked_seconds.of(Blocked::Work).inc_by(finished.elapsed().as_secs_f64());
         if let Some(told) = told {
             let started = Instant::now();
@@ -226,8 +231,8 @@ impl Worker {
     }
 
     /// A panic is a bug of ours, not the end of the stream: the frame is rejected and the worker rebuilt from scratch.
-    fn look_safely(&mut self, picture: Picture, meta: &mut FrameMeta, turn: &Turn) -> Seen {
-        catch_unwind(AssertUnwindSafe(|| self.look(picture, meta, turn))).unwrap_or_else(|panic| {
+    fn look_safely(&mut self, picture: Picture, meta: &mut FrameMeta, turn: &Turn, max_pixels: u64) -> Seen {
+        catch_unwind(AssertUnwindSafe(|| self.look(picture, meta, turn, max_pixels))).unwrap_or_else(|panic| {
             let what = self.panicked(meta, &*panic);
             match self.blueprint.build() {
                 Ok(parts) => self.parts = parts,
@@ -246,20 +251,20 @@ impl Worker {
         what
     }
 
-    fn look(&mut self, picture: Picture, meta: &mut FrameMeta, turn: &Turn) -> Seen {
+    fn look(&mut self, picture: Picture, meta: &mut FrameMeta, turn: &Turn, max_pixels: u64) -> Seen {
         let started = Instant::now();
-        let image = match encoded(picture) {
+        let bytes = match encoded(picture) {
             Ok(image) => image,
             Err(rejection) => return Seen::nothing(rejection),
         };
-        meta.content_type = sniff(&image).map(ImageFormat::media_type);
-        let decoded = self.parts.decode.decode(&image);
+        meta.content_type = sniff(&bytes).map(ImageFormat::media_type);
+        let decoded = self.parts.decode.decode(&bytes);
         let decode = started.elapsed();
         self.blueprint.metrics.stage_seconds.of(Stage::Decode).observe(decode.as_secs_f64());
         let timings = Timings { decode_ms: Some(millis(decode)), ..Timings::default() };
         let image = match decoded {
             Ok(image) => image,
-            Err(rejection) => return Seen { image: None, outcome: Err(rejection), timings, glimpse: None },
+            Err(rejection) => return Seen { timings, ..Seen::nothing(rejection) },
         };
 
         let started = Instant::now();
@@ -268,11 +273,15 @@ impl Worker {
         self.blueprint.metrics.stage_seconds.of(Stage::Detect).observe(detect.as_secs_f64());
         let (detector, easel) = (&self.parts.detector, &mut self.easel);
         let glimpse = outcome.as_ref().ok().and_then(|faces| Self::glance(turn, &image, faces, detector.weak(), easel));
+        let what = Some(self.blueprint.annotate).filter(|what| *what != What::None);
+        let shot = what.zip(outcome.as_ref().ok());
+        let shot = shot.map(|(what, faces)| Shot::of(what, bytes.clone(), max_pixels, image.original, faces, detector.weak()));
         Seen {
             image: Some(image.original),
             outcome: outcome.map_err(|error| Rejection::new(Reason::DetectorError, error)),
             timings: Timings { detect_ms: Some(millis(detect)), ..timings },
             glimpse,
+            shot,
         }
     }
 

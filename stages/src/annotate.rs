@@ -1,24 +1,102 @@
-//! What people may see of a frame: a small picture with the faces hidden and the detections drawn.
+//! What people may see of a frame: a picture of it with the faces hidden, or with the detections drawn.
 //!
-//! In: the image that a detector looked at, and regions. Out: a [`Tile`] of RGB pixels, then a JPEG of it. Invariant: of a region that
-//! is hidden nothing is left but a few averages (`blur.rs`); what is drawn over it is drawn afterwards.
+//! In: an image, and regions or detections. Out: a [`Tile`] of RGB pixels, then a JPEG or PNG of it, without any metadata (`easel.rs`).
+//! Invariant: of a region that is hidden nothing is left but a few averages (`blur.rs`); what is drawn over it is drawn afterwards.
 
-use facestream_schemas::{Bbox, Size};
-use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::U8x3;
-use fast_image_resize::{ResizeOptions, Resizer};
-use turbojpeg::{Compressor, PixelFormat, Subsamp};
+use std::fmt;
+use std::str::FromStr;
+
+use facestream_schemas::{Bbox, Detection, ScoreKind, Size};
+use serde::{Deserialize, Serialize};
 
 use crate::decode::Image;
-use crate::preprocess::{filter, fit};
 
 mod blur;
 mod draw;
+mod easel;
+mod hold;
 
-/// Neither side of a tile is longer than this many pixels.
-pub const LONGEST_PX: u32 = 480;
-/// Enough for people to see what there is: about 20 kB a picture.
-const QUALITY: i32 = 75;
+pub use easel::{Easel, EncodeError, Format, LONGEST_PX};
+pub use hold::{Hold, HoldState};
+
+/// What is done to a picture before people see it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum What {
+    /// Nothing.
+    #[default]
+    None,
+    /// A rectangle around each face, with its score.
+    Boxes,
+    /// Faces are hidden behind a smooth blur.
+    Blur,
+    /// Faces are hidden behind a few large squares.
+    Pixelate,
+}
+
+impl What {
+    const ALL: [Self; 4] = [Self::None, Self::Boxes, Self::Blur, Self::Pixelate];
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Boxes => "boxes",
+            Self::Blur => "blur",
+            Self::Pixelate => "pixelate",
+        }
+    }
+
+    /// Whether it makes faces unrecognisable: then those that a detector is not sure of count, too.
+    #[must_use]
+    pub fn hides(self) -> bool {
+        matches!(self, Self::Blur | Self::Pixelate)
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Not one of the four.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is none of none, boxes, blur and pixelate")]
+pub struct UnknownWhat(String);
+
+impl FromStr for What {
+    type Err = UnknownWhat;
+
+    fn from_str(name: &str) -> Result<Self, UnknownWhat> {
+        Self::ALL.into_iter().find(|what| what.as_str() == name).ok_or_else(|| UnknownWhat(name.to_owned()))
+    }
+}
+
+/// How boxes are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Thickness of the lines in pixels; 0 draws none. A line's middle lies on the box's edge, rounded to a whole pixel, as with
+    /// `cv2.rectangle(image, (x, y), (x + w, y + h), colour, line_px)`, which for its part paints lines of 2 pixels and more wider
+    /// than it was told; of an even thickness the larger half lies before the edge.
+    pub line_px: u32,
+    /// Height of the score's digits in pixels, rounded down to a multiple of 5; less above a narrow box. 0 writes none.
+    pub text_px: u32,
+    /// Red, green, blue.
+    pub colour: [u8; 3],
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self { line_px: 3, text_px: 20, colour: [0, 255, 0] }
+    }
+}
+
+impl Style {
+    /// For pictures as small as [`Easel::shrink`] makes them.
+    pub const SMALL: Self = Self { line_px: 2, text_px: 10, colour: [64, 220, 130] };
+}
 
 /// A rectangle in shares of a picture's sides: from 0, 0 to 1, 1 it is all of it. It may reach over the border.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,7 +134,16 @@ pub struct Mark {
     pub score: Option<f32>,
 }
 
-/// A small picture: RGB, packed, rows top-down.
+impl Mark {
+    /// Of a detection in an image of `original` size. A score that is no share of certainty is left out.
+    #[must_use]
+    pub fn of(face: &Detection, original: Size) -> Self {
+        let score = face.score.filter(|_| face.score_kind == ScoreKind::Prob);
+        Self { region: Region::of(&face.bbox, original), score }
+    }
+}
+
+/// A picture that people may see: RGB, packed, rows top-down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tile {
     /// `size.w * size.h * 3` bytes.
@@ -66,69 +153,41 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// Replaces everything in each region, enlarged by a margin, by a few averages. Where the regions together are many times as
-    /// large as the picture, the whole of it is one.
+    /// A copy of the image as it is.
+    #[must_use]
+    pub fn of(image: &Image<'_>) -> Self {
+        Self { rgb: image.pixels.to_vec(), size: image.size }
+    }
+
+    /// Does `what` to the faces of an image of `original` size; where they are hidden, to the `weak` ones as well.
+    pub fn annotate(&mut self, what: What, faces: &[Detection], weak: &[Bbox], original: Size, style: &Style) {
+        let hidden =
+            || faces.iter().map(|face| &face.bbox).chain(weak).map(|bbox| Region::of(bbox, original)).collect::<Vec<_>>();
+        match what {
+            What::None => {}
+            What::Boxes => self.draw(&faces.iter().map(|face| Mark::of(face, original)).collect::<Vec<_>>(), style),
+            What::Blur => self.hide(&hidden()),
+            What::Pixelate => self.pixelate(&hidden()),
+        }
+    }
+
+    /// Replaces everything in each region, enlarged by a margin, by a few averages with smooth transitions. Where the regions
+    /// together are many times as large as the picture, the whole of it is one.
     pub fn hide(&mut self, regions: &[Region]) {
-        blur::hide(&mut self.rgb, self.size, regions);
+        blur::hide(&mut self.rgb, self.size, regions, blur::Cells::Smooth);
+    }
+
+    /// As [`Tile::hide`], with a square of one colour for each average.
+    pub fn pixelate(&mut self, regions: &[Region]) {
+        blur::hide(&mut self.rgb, self.size, regions, blur::Cells::Hard);
     }
 
     /// Draws each detection's box and score.
-    pub fn draw(&mut self, marks: &[Mark]) {
+    pub fn draw(&mut self, marks: &[Mark], style: &Style) {
         for mark in marks {
-            draw::mark(&mut self.rgb, self.size, mark);
+            draw::mark(&mut self.rgb, self.size, mark, style);
         }
     }
-}
-
-/// Makes tiles and encodes them. One for each thread; what it allocates it reuses.
-#[derive(Debug, Default)]
-pub struct Easel {
-    resizer: Resizer,
-    jpeg: Option<Compressor>,
-}
-
-impl Easel {
-    /// The image as a tile: shrunk to [`LONGEST_PX`], never enlarged, its aspect ratio kept.
-    ///
-    /// # Panics
-    /// With an image that has not three bytes for each pixel.
-    pub fn shrink(&mut self, image: &Image<'_>) -> Tile {
-        let size = tile_size(image.size);
-        if size == image.size {
-            return Tile { rgb: image.pixels.to_vec(), size };
-        }
-        let mut rgb = vec![0; size.w as usize * size.h as usize * 3];
-        let options = ResizeOptions::new().resize_alg(filter(image.size, size));
-        let pixels = TypedImageRef::<U8x3>::from_buffer(image.size.w, image.size.h, image.pixels).expect("three bytes per pixel");
-        let mut out = TypedImage::<U8x3>::from_buffer(size.w, size.h, &mut rgb).expect("made for this size");
-        self.resizer.resize_typed(&pixels, &mut out, &options).expect("there is no crop box that could be wrong");
-        // Rarely used: what it held must not stay with every worker.
-        self.resizer.reset_internal_buffers();
-        Tile { rgb, size }
-    }
-
-    /// The tile as a JPEG.
-    pub fn encode(&mut self, tile: &Tile) -> Result<Vec<u8>, turbojpeg::Error> {
-        let jpeg = match &mut self.jpeg {
-            Some(jpeg) => jpeg,
-            none => none.insert(compressor()?),
-        };
-        let (width, height) = (tile.size.w as usize, tile.size.h as usize);
-        let image = turbojpeg::Image { pixels: &tile.rgb[..], width, pitch: width * 3, height, format: PixelFormat::RGB };
-        jpeg.compress_to_vec(image)
-    }
-}
-
-fn compressor() -> Result<Compressor, turbojpeg::Error> {
-    let mut jpeg = Compressor::new()?;
-    jpeg.set_quality(QUALITY)?;
-    jpeg.set_subsamp(Subsamp::Sub2x2)?;
-    Ok(jpeg)
-}
-
-fn tile_size(image: Size) -> Size {
-    let longest = Size { w: LONGEST_PX, h: LONGEST_PX };
-    if image.w <= longest.w && image.h <= longest.h { image } else { fit(image, longest) }
 }
 
 #[cfg(test)]

@@ -86,6 +86,11 @@ impl Decode {
         Ok(Self { jpeg: jpeg::JpegDecode::new(target)?, limits, buffers: Buffers::default() })
     }
 
+    /// A decoder that never reduces: every pixel of the image.
+    pub fn full(limits: Limits) -> Result<Self, DecodeSetupError> {
+        Self::new(limits, Size { w: u32::MAX, h: u32::MAX })
+    }
+
     /// Other limits from now on.
     pub fn limit(&mut self, limits: Limits) {
         self.limits = limits;
@@ -107,6 +112,14 @@ impl Decode {
             other => other_formats::decode(other, bytes, self.limits, &mut self.buffers)?,
         };
         Ok(self.upright(&decoded))
+    }
+
+    /// Decodes one image into `pixels`, whose memory is used again and swapped with the decoder's own; gives its size.
+    pub fn decode_into(&mut self, bytes: &[u8], pixels: &mut Vec<u8>) -> Result<Size, Rejection> {
+        std::mem::swap(&mut self.buffers.pixels, pixels);
+        let size = self.decode(bytes).map(|image| image.size);
+        std::mem::swap(&mut self.buffers.pixels, pixels);
+        size
     }
 
     fn upright(&mut self, decoded: &Decoded) -> Image<'_> {

@@ -16,7 +16,8 @@ use futures::TryStreamExt as _;
 use object_store::path::Path;
 
 use super::Given;
-use crate::config::{Config, Needs};
+use crate::annotate::probe_writable;
+use crate::config::{self, Config, Needs};
 use crate::detector::{DetectorError, make_ready};
 use crate::models::ModelsError;
 use crate::store::{ProbeError, Store, probe_create_only};
@@ -83,6 +84,9 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         report(finding)?;
     }
     report(store(&config)?)?;
+    if let Some(pictures) = config.annotate.kept_in(&config.store) {
+        report(kept(&pictures)?)?;
+    }
     Ok(worst)
 }
 
@@ -137,6 +141,24 @@ fn store(config: &Config) -> anyhow::Result<Finding> {
             );
             Finding::wrong("store", text)
         }
+    })
+}
+
+/// Whether annotated pictures can be kept where they are to be.
+fn kept(config: &config::Store) -> anyhow::Result<Finding> {
+    let url = &config.url;
+    let store = match Store::open(config) {
+        Ok(store) => store,
+        Err(error) => return Ok(Finding::wrong("pictures", format!("annotate.store: {}", chain(&error))).with_code(2)),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the I/O runtime")?;
+    Ok(match runtime.block_on(async { tokio::time::timeout(STORE_TIMEOUT, probe_writable(&store)).await }) {
+        Ok(Ok(())) => Finding::fine("pictures", format!("{url} (annotate.store) can be written")),
+        Ok(Err(cause)) => Finding::wrong(
+            "pictures",
+            format!("cannot write to {url} (annotate.store): {}: see [annotate.options]", chain(&cause)),
+        ),
+        Err(_) => Finding::wrong("pictures", format!("no answer from {url} (annotate.store) within {STORE_TIMEOUT:?}")),
     })
 }
 

@@ -7,9 +7,9 @@ use facestream_schemas::Size;
 use facestream_schemas::envelope::{Format, TimeUnit};
 
 use super::{
-    ByteSize, Config, Count, DeadLetters, Detector, Envelope, EventFormat, Events, Fetch, GroupProtocol, Haar, Http, Journal,
-    Kafka, Late, Live, Load, Log, LogFormat, Metrics, OnGap, Parquet, Policy, Run, Secret, Settings, Start, Store, Track, What,
-    Windows, Workers,
+    Annotate, Annotation, ByteSize, Config, Count, DeadLetters, Detector, Envelope, EventFormat, Events, Fetch, GroupProtocol,
+    Haar, Http, Journal, Kafka, Late, Live, Load, Log, LogFormat, Metrics, OnGap, Parquet, Policy, Run, Secret, Settings, Start,
+    Store, Track, What, Windows, Workers,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -68,6 +68,14 @@ impl Default for Config {
             },
             events: Events { topic: String::new(), format: EventFormat::Json, what: What::Frames },
             dead_letters: DeadLetters { topic: String::new(), max_attempts: 5, max_bytes: ByteSize(896 * 1024) },
+            annotate: Annotate {
+                what: Annotation::None,
+                topic: String::new(),
+                store: String::new(),
+                hold: 8,
+                quality: 85,
+                options: Settings::default(),
+            },
             load: Load { policy: Policy::KeepAll, fps: 0.0, max_age: Duration::from_secs(10) },
             topics: Settings::default(),
             http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)), token: Secret::default() },

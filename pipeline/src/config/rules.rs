@@ -16,7 +16,7 @@ use url::Url;
 
 use super::owned::{why_owned, why_the_brokers};
 use super::source::Needs;
-use super::{Allowed, ByteSize, Config, Envelope, Fetch, Kafka, Load, Policy, Store};
+use super::{Allowed, Annotate, Annotation, ByteSize, Config, Envelope, Fetch, Kafka, Load, Policy, Store};
 
 /// librdkafka's queue of fetched messages (`queued.max.messages.kbytes`), part of the budget `workers.in_flight`.
 const KAFKA_QUEUE: ByteSize = ByteSize(16 << 20);
@@ -179,6 +179,7 @@ fn edges(config: &Config, broken: &mut Vec<(String, String)>) {
         ("events.topic", &config.events.topic),
         ("windows.topic", &config.windows.topic),
         ("dead_letters.topic", &config.dead_letters.topic),
+        ("annotate.topic", &config.annotate.topic),
     ];
     for (key, topic) in outputs.iter().filter(|(_, topic)| !topic.is_empty()) {
         if let Some(text) = topic_mistake(topic) {
@@ -190,6 +191,9 @@ fn edges(config: &Config, broken: &mut Vec<(String, String)>) {
         if outputs.iter().any(|(other, same)| other != key && same == topic) {
             mistake(key, format!("{topic:?} is given to more than one output"));
         }
+    }
+    for (key, text) in annotate(&config.annotate, &config.store) {
+        mistake(&format!("annotate.{key}"), text);
     }
     for (key, text) in envelope(&config.envelope) {
         mistake(&format!("envelope.{key}"), text);
@@ -258,6 +262,44 @@ fn fetch(fetch: &Fetch) -> Vec<(String, String)> {
     let unknown = unknown.map(|name| (format!("options.{name}"), format!("is no option of {of_which}")));
     let mistakes = allowed.as_ref().err().into_iter().flatten().map(|(key, text)| ((*key).to_owned(), text.clone()));
     mistakes.chain(unknown).collect()
+}
+
+fn annotate(annotate: &Annotate, store: &Store) -> Vec<(String, String)> {
+    let Annotate { what, topic, store: url, options, hold, quality } = annotate;
+    let mut mistakes = Vec::new();
+    let mut mistake = |key: &str, text: String| mistakes.push((key.to_owned(), text));
+    match (what, topic.is_empty() && url.is_empty()) {
+        (Annotation::None, false) => mistake(
+            "what",
+            "is \"none\", yet annotate.topic or annotate.store is given: say \"boxes\", \"blur\" or \"pixelate\", or leave both empty".to_owned(),
+        ),
+        (Annotation::Boxes | Annotation::Blur | Annotation::Pixelate, true) => mistake(
+            "what",
+            format!("is \"{what}\", but the pictures have nowhere to go: name annotate.topic or annotate.store, or say \"none\""),
+        ),
+        _ => {}
+    }
+    if *hold > 10_000 {
+        mistake("hold", "has to be 10000 frames at most".to_owned());
+    }
+    if !(1..=100).contains(quality) {
+        mistake("quality", "has to be from 1 to 100".to_owned());
+    }
+    if url.is_empty() {
+        return mistakes;
+    }
+    if url.trim_end_matches('/') == store.url.trim_end_matches('/') {
+        mistake("store", "is store.url, where the tables lie: name a folder of its own below or beside it".to_owned());
+    }
+    match store_scheme(url) {
+        Ok(scheme) => {
+            for name in options.keys().filter(|name| !is_option(&scheme, name)) {
+                mistake(&format!("options.{name}"), format!("is no option of a store at {scheme}://"));
+            }
+        }
+        Err(text) => mistake("store", text),
+    }
+    mistakes
 }
 
 fn load(load: &Load) -> Option<(&'static str, String)> {

@@ -4,6 +4,7 @@
 //! it depends on those frames (and, for windows, on idle closings that are in the journal) and not on where owners began or ended.
 
 use facestream_stages::aggregate::WindowState;
+use facestream_stages::annotate::HoldState;
 use facestream_stages::track::TrackState;
 
 use super::record::{Header, Jump, Why};
@@ -15,6 +16,8 @@ pub struct Memory {
     pub windows: WindowState,
     /// Tracks that may go on.
     pub tracks: TrackState,
+    /// Faces that stay hidden in annotated pictures.
+    pub hold: HoldState,
 }
 
 impl Memory {
@@ -33,12 +36,12 @@ impl Header {
     /// What its partition remembered at its end.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        Memory { windows: self.window_state.clone(), tracks: self.track_state.clone() }
+        Memory { windows: self.window_state.clone(), tracks: self.track_state.clone(), hold: self.hold_state.clone() }
     }
 
     /// Takes a memory in, with the format that it asks for.
     pub(super) fn remember(&mut self, memory: Memory) {
-        (self.window_state, self.track_state) = (memory.windows, memory.tracks);
+        (self.window_state, self.track_state, self.hold_state) = (memory.windows, memory.tracks, memory.hold);
         self.format_version = self.format();
     }
 }

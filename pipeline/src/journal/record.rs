@@ -19,6 +19,7 @@ use bytes::Bytes;
 use facestream_schemas::tables::{FrameRow, Table, detection_folders, detections_batch, frames_batch, windows_batch};
 use facestream_schemas::{Hour, Micros, Offset, WindowRow};
 use facestream_stages::aggregate::WindowState;
+use facestream_stages::annotate::HoldState;
 use facestream_stages::track::TrackState;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -90,6 +91,10 @@ pub struct Header {
     /// Tracks after the frames below `end_offset`.
     #[serde(default, skip_serializing_if = "TrackState::is_empty")]
     pub track_state: TrackState,
+    /// Faces that stay hidden after the frames below `end_offset`. A program that does not know of it carries it along: then they stay
+    /// hidden longer.
+    #[serde(default, skip_serializing_if = "HoldState::is_empty")]
+    pub hold_state: HoldState,
     /// Fields of a newer program with the same format version, carried along.
     #[serde(flatten)]
     pub unknown: serde_json::Map<String, serde_json::Value>,
@@ -493,7 +498,7 @@ mod tests {
                 }
                 windows.add(row, now);
             }
-            header.remember(Memory { windows: windows.state().clone(), tracks: tracks.state().clone() });
+            header.remember(Memory { windows: windows.state().clone(), tracks: tracks.state().clone(), ..Memory::default() });
             (header.format_version, header.track_state.is_empty())
         };
         // Six minutes apart: the second closes the first one's window. The first has a face, the second none.

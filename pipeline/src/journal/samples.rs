@@ -10,6 +10,7 @@ use facestream_schemas::{
     SourceId, TsOrigin, WindowRow,
 };
 use facestream_stages::aggregate::{Late, WindowSettings, WindowState, Windows};
+use facestream_stages::annotate::HoldState;
 use facestream_stages::track::TrackState;
 use uuid::Uuid;
 
@@ -110,6 +111,7 @@ pub(crate) fn header(seq: Seq) -> Header {
         jump: None,
         suspect: None,
         track_state: TrackState::default(),
+        hold_state: HoldState::default(),
         unknown: serde_json::Map::new(),
     }
 }
@@ -128,5 +130,5 @@ pub(crate) fn memory(rows: &Rows) -> Memory {
     for row in &rows.frames {
         windows.add(row, now);
     }
-    Memory { windows: windows.state().clone(), tracks: TrackState::default() }
+    Memory { windows: windows.state().clone(), ..Memory::default() }
 }

@@ -1,4 +1,4 @@
-//! Messages that the pipeline produces: events, windows, dead letters.
+//! Messages that the pipeline produces: events, windows, dead letters, annotated pictures.
 //!
 //! In: [`Outgoing`] from lanes. Out: a future each, ready once the message is acknowledged by all in-sync replicas. Invariant:
 //! nothing is given up that another attempt may bring through; memory is bounded by the budget that lanes count messages into.
@@ -28,6 +28,8 @@ use crate::metrics::Metrics;
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// What key and headers may add to the largest value.
 const HEADERS_BYTES: u64 = 1 << 20;
+/// An annotated picture may be larger than what it was made from, which had another format or quality.
+const PICTURE_BYTES: ByteSize = ByteSize(64 << 20);
 /// A topic that takes nothing is reported this often.
 const REPORT_EVERY: Duration = Duration::from_secs(30);
 
@@ -44,6 +46,7 @@ struct Inner {
     events: String,
     windows: String,
     dead_letters: String,
+    pictures: String,
     metrics: Metrics,
     /// When a failure was last reported, in microseconds since the Unix epoch.
     reported: AtomicU64,
@@ -59,11 +62,14 @@ impl KafkaOutbox {
     /// A producer for the topics that are configured; `None` where there is none.
     pub fn new(config: &Config, metrics: Metrics) -> KafkaResult<Option<Self>> {
         let (events, windows, dead_letters) = (&config.events.topic, &config.windows.topic, &config.dead_letters.topic);
-        if [events, windows, dead_letters].iter().all(|topic| topic.is_empty()) {
+        let pictures = &config.annotate.topic;
+        if [events, windows, dead_letters, pictures].iter().all(|topic| topic.is_empty()) {
             return Ok(None);
         }
         let topics = config.kafka.topics.iter().map(|topic| config.envelope_of(topic).max_bytes);
-        let largest = topics.chain([config.envelope.max_bytes, config.dead_letters.max_bytes]).max().map_or(0, ByteSize::bytes);
+        let picture = if pictures.is_empty() { ByteSize(0) } else { PICTURE_BYTES };
+        let others = [config.envelope.max_bytes, config.dead_letters.max_bytes, picture];
+        let largest = topics.chain(others).max().map_or(0, ByteSize::bytes);
         let client = client::producer(&config.kafka, &config.kafka.brokers, largest + HEADERS_BYTES);
         Ok(Some(Self(Arc::new(Inner {
             producer: RwLock::new(client.create()?),
@@ -72,6 +78,7 @@ impl KafkaOutbox {
             events: events.clone(),
             windows: windows.clone(),
             dead_letters: dead_letters.clone(),
+            pictures: pictures.clone(),
             metrics,
             reported: AtomicU64::new(0),
         }))))
@@ -92,6 +99,7 @@ impl Inner {
             Output::Events => &self.events,
             Output::Windows => &self.windows,
             Output::DeadLetters(_) => &self.dead_letters,
+            Output::Pictures => &self.pictures,
         }
     }
 

@@ -15,19 +15,23 @@ use facestream_stages::order::Order;
 
 use super::Position;
 use super::outbox::{Outgoing, Output, Telling, Waiting};
+use super::pictures::Picture;
 use super::stages::Stages;
+use crate::annotate::Shot;
 use crate::budget::{Budget, Permit};
 use crate::journal::mutation::{self, Mutation};
 use crate::journal::record::Rows;
 use crate::journal::{Batch, Note};
 
 pub(super) struct Collected {
-    order: Order<(FrameRow, Permit, Vec<Waiting>)>,
+    order: Order<(FrameRow, Permit, Vec<Waiting>, Option<Picture>)>,
     stages: Stages,
     telling: Telling,
     rows: Rows,
     /// What the rows have to say to others and was not taken yet.
     outgoing: Vec<Waiting>,
+    /// Pictures of the rows that were not taken yet.
+    pictures: Vec<Picture>,
     bytes: usize,
     /// The memory of `rows`.
     permit: Option<Permit>,
@@ -64,6 +68,7 @@ impl Collected {
             telling,
             rows: Rows::default(),
             outgoing: Vec::new(),
+            pictures: Vec::new(),
             bytes: 0,
             permit: None,
             budget,
@@ -75,13 +80,22 @@ impl Collected {
     }
 
     /// Takes a row in, and with it all that were waiting for it: what the stages find is added to them before others are told.
-    pub(super) fn insert(&mut self, number: u64, row: FrameRow, outgoing: Vec<Outgoing>, now: Instant) -> Added {
+    pub(super) fn insert(
+        &mut self,
+        number: u64,
+        row: FrameRow,
+        outgoing: Vec<Outgoing>,
+        shot: Option<Shot>,
+        now: Instant,
+    ) -> Added {
+        let picture = shot.map(|shot| Picture::of(&row, shot, &self.budget));
         let permit = self.budget.take(row.memory());
         let outgoing = outgoing.into_iter().map(|outgoing| self.counted(outgoing)).collect();
         let number = if mutation::is(Mutation::OrderByOffset) { (row.meta.key.offset.0 - self.start.0) as u64 } else { number };
-        self.order.insert(number, (row, permit, outgoing));
+        self.order.insert(number, (row, permit, outgoing, picture));
         let mut added = Added::default();
-        while let Some((mut row, permit, outgoing)) = self.order.pop() {
+        while let Some((mut row, permit, outgoing, picture)) = self.order.pop() {
+            self.pictures.extend(picture.map(|picture| picture.hold(&row, &mut self.stages.hold)));
             let window = self.stages.add(&mut row, now);
             self.tell(&row);
             self.outgoing.extend(outgoing);
@@ -170,6 +184,11 @@ impl Collected {
         std::mem::take(&mut self.outgoing)
     }
 
+    /// The pictures that are to be made, in the order of their rows.
+    pub(super) fn take_pictures(&mut self) -> Vec<Picture> {
+        std::mem::take(&mut self.pictures)
+    }
+
     fn keep(&mut self, permit: Permit) {
         match &mut self.permit {
             Some(kept) => kept.merge(permit),
@@ -252,14 +271,14 @@ mod tests {
         let settings = WindowSettings { length, max_out_of_orderness: Duration::from_secs(2), idle_timeout, late, tracks: false };
         let (now, gauge) = (Instant::now(), || IntGauge::new("gauge", "help").expect("a gauge"));
         let partition = Partition { topic: "cams".into(), number: 0 };
-        let stages = Stages::new(&partition, None, settings, Memory::default(), now);
+        let stages = Stages::new(&partition, None, settings, None, Memory::default(), now);
         let mut collected = Collected::new(stages, Telling::default(), Offset(0), None, Budget::new(1 << 20, gauge(), gauge()));
         let revisions = |batch: &Batch| batch.rows.windows.iter().map(|row| (row.revision, row.frames_ok)).collect::<Vec<_>>();
 
         // The second frame is six minutes later and closes the first one's window.
-        let mut added = collected.insert(0, samples::frame(0), Vec::new(), now);
+        let mut added = collected.insert(0, samples::frame(0), Vec::new(), None, now);
         assert_eq!(added, Added::default());
-        added = collected.insert(1, samples::frame(1), Vec::new(), now);
+        added = collected.insert(1, samples::frame(1), Vec::new(), None, now);
         assert_eq!(added.closed, Closed { by_watermark: 1, ..Closed::default() });
         let (batch, _, closed) = collected.take(false, Note::Same);
         assert_eq!((revisions(&batch), closed), (vec![(0, 1)], Closed::default()));
@@ -268,7 +287,7 @@ mod tests {
             let mut late = samples::frame(0);
             late.meta.key.offset = Offset(offset);
             assert_eq!(
-                collected.insert(offset as u64, late, Vec::new(), now),
+                collected.insert(offset as u64, late, Vec::new(), None, now),
                 Added { revising: 1, ..Added::default() },
                 "not too late, nor closing anything"
             );

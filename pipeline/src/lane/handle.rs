@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::outbox::Outgoing;
+use crate::annotate::Shot;
 use crate::budget::Permit;
 use crate::metrics::PartitionSeries;
 
@@ -86,13 +87,16 @@ pub(super) struct Finished {
     pub(super) row: FrameRow,
     /// What is to be sent of it, besides its row.
     pub(super) outgoing: Vec<Outgoing>,
+    /// What its annotated picture is made from, where there is to be one.
+    pub(super) shot: Option<Shot>,
     pub(super) _permit: Permit,
 }
 
 impl Ticket {
-    /// Hands in the message's row, and what is to be sent besides. Results for a lane that was dropped go nowhere.
-    pub fn finish(self, row: FrameRow, outgoing: Vec<Outgoing>, permit: Permit) {
-        let _ = self.lane.blocking_send(Finished { number: self.number, row, outgoing, _permit: permit });
+    /// Hands in the message's row, what is to be sent besides, and what its annotated picture is made from. Results for a lane that
+    /// was dropped go nowhere.
+    pub fn finish(self, row: FrameRow, outgoing: Vec<Outgoing>, shot: Option<Shot>, permit: Permit) {
+        let _ = self.lane.blocking_send(Finished { number: self.number, row, outgoing, shot, _permit: permit });
     }
 
     /// Whether its lane is still there.

@@ -1,4 +1,4 @@
-//! What a lane sends besides its rows: events, windows and dead letters.
+//! What a lane sends besides its rows: events, windows, dead letters and annotated pictures (`pictures.rs`).
 //!
 //! In: messages, in the order of the rows that they are of. Out: their acknowledgements. Invariant: an append begins only once
 //! all is acknowledged that was sent for the rows in it; so what is in the journal was told, at least once.
@@ -9,7 +9,7 @@ use facestream_schemas::event::{EventFormat, EventSettings};
 use facestream_schemas::{Message, Reason};
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
+use futures::stream::{FuturesOrdered, FuturesUnordered};
 
 use crate::budget::Permit;
 use crate::metrics::OutputTopic;
@@ -23,6 +23,8 @@ pub enum Output {
     Windows,
     /// A message that failed, for this reason.
     DeadLetters(Reason),
+    /// An annotated picture.
+    Pictures,
 }
 
 impl Output {
@@ -33,6 +35,7 @@ impl Output {
             Self::Events => OutputTopic::Events,
             Self::Windows => OutputTopic::Windows,
             Self::DeadLetters(_) => OutputTopic::DeadLetters,
+            Self::Pictures => OutputTopic::Pictures,
         }
     }
 }
@@ -69,13 +72,19 @@ pub(super) struct Waiting {
     pub(super) permit: Permit,
 }
 
-/// What was sent and is not yet acknowledged.
+/// What was sent and is not yet acknowledged, and pictures that are not yet made. Pictures are sent in the order of their frames.
 #[derive(Default)]
-pub(super) struct Sends(FuturesUnordered<BoxFuture<'static, ()>>);
+pub(super) struct Sends {
+    sent: FuturesUnordered<BoxFuture<'static, ()>>,
+    making: FuturesOrdered<BoxFuture<'static, Option<Ready>>>,
+}
+
+/// Something that is made: sends it when it is its turn.
+pub(super) type Ready = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 
 impl Sends {
     pub(super) fn extend(&mut self, waiting: Vec<Waiting>, outbox: &dyn Outbox) {
-        self.0.extend(waiting.into_iter().map(|Waiting { outgoing, permit }| -> BoxFuture<'static, ()> {
+        self.sent.extend(waiting.into_iter().map(|Waiting { outgoing, permit }| -> BoxFuture<'static, ()> {
             let sending = outbox.send(outgoing);
             Box::pin(async move {
                 sending.await;
@@ -84,17 +93,28 @@ impl Sends {
         }));
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Takes in what has to be made before it can be sent; nothing is sent of what comes to `None`.
+    pub(super) fn make(&mut self, making: impl Iterator<Item = BoxFuture<'static, Option<Ready>>>) {
+        self.making.extend(making);
     }
 
-    /// Waits for one acknowledgement.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sent.is_empty() && self.making.is_empty()
+    }
+
+    /// Waits for one acknowledgement, or for the next thing to be made and sends that.
     pub(super) async fn next(&mut self) {
-        self.0.next().await;
+        tokio::select! {
+            Some(made) = self.making.next() => self.sent.extend(made.map(|send| send())),
+            Some(()) = self.sent.next() => {}
+            else => {}
+        }
     }
 
     /// Waits for all acknowledgements.
     pub(super) async fn acknowledged(mut self) {
-        while self.0.next().await.is_some() {}
+        while !self.is_empty() {
+            self.next().await;
+        }
     }
 }

@@ -129,6 +129,7 @@ impl Simulation {
             pending_rows: budget.clone(),
             outbox: Some(Arc::new(Letters { world: Arc::clone(&self.world), gate: gate.clone(), chance: self.chance.clone() })),
             telling: Telling::default(),
+            pictures: None,
             board: Board::default(),
             metrics: self.metrics.clone(),
         };

@@ -1,4 +1,4 @@
-//! What a lane does with each row, in order: faces are followed, then windows counted.
+//! What a lane does with each row, in order: faces are followed, then windows counted; and in its picture, faces stay hidden.
 //!
 //! In: rows, the memory of what came before. Out: the rows with what was found, windows, the memory after them. Invariant: the
 //! memory is all that the next owner needs to do the same.
@@ -9,6 +9,7 @@ use std::time::Instant;
 use facestream_schemas::Partition;
 use facestream_schemas::tables::FrameRow;
 use facestream_stages::aggregate::{Added, WindowSettings, Windows};
+use facestream_stages::annotate::Hold;
 use facestream_stages::track::{TrackSettings, Tracks};
 
 use crate::journal::memory::Memory;
@@ -17,14 +18,17 @@ use crate::journal::memory::Memory;
 pub(super) struct Stages {
     tracks: Option<Tracks>,
     pub(super) windows: Windows,
+    /// What stays hidden in annotated pictures.
+    pub(super) hold: Hold,
 }
 
 impl Stages {
-    /// Goes on from `memory`. Without `tracks` what it says of them is forgotten.
+    /// Goes on from `memory`. Without `tracks` what it says of them is forgotten, and without a `hold`, in frames, what it hides.
     pub(super) fn new(
         partition: &Partition,
         tracks: Option<TrackSettings>,
         windows: WindowSettings,
+        hold: Option<u32>,
         memory: Memory,
         now: Instant,
     ) -> Self {
@@ -32,6 +36,7 @@ impl Stages {
         Self {
             tracks: tracks.map(|settings| Tracks::new(topic(), partition.number, settings, memory.tracks)),
             windows: Windows::new(topic(), partition.number, windows, memory.windows, now),
+            hold: hold.map(|further| Hold::new(further, memory.hold)).unwrap_or_default(),
         }
     }
 
@@ -45,6 +50,6 @@ impl Stages {
 
     pub(super) fn memory(&self) -> Memory {
         let tracks = self.tracks.as_ref().map(|tracks| tracks.state().clone()).unwrap_or_default();
-        Memory { windows: self.windows.state().clone(), tracks }
+        Memory { windows: self.windows.state().clone(), tracks, hold: self.hold.state().clone() }
     }
 }

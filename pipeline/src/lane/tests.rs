@@ -38,6 +38,7 @@ pub(crate) fn lanes(store: &Store) -> Lanes {
         pending_rows: Budget::new(1 << 20, gauge("used"), gauge("peak")),
         outbox: None,
         telling: Telling::default(),
+        pictures: None,
         board: Board::default(),
         metrics,
     }
@@ -75,7 +76,8 @@ async fn finish(lane: &LaneHandle, start: Offset, numbers: &[u64]) {
     for number in numbers {
         let row = samples::frame(start.0 + *number as i64);
         // A lane that was fenced is gone; its messages go nowhere.
-        let _ = lane.rows.send(Finished { number: *number, row, outgoing: Vec::new(), _permit: in_flight.take(1) }).await;
+        let _ =
+            lane.rows.send(Finished { number: *number, row, outgoing: Vec::new(), shot: None, _permit: in_flight.take(1) }).await;
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use facestream_schemas::tables::FrameRow;
-use facestream_schemas::{Bbox, Detection, FrameMeta, Micros, Offset, ScoreKind, Size};
-use facestream_stages::annotate::{Easel, Mark, Region};
+use facestream_schemas::{Bbox, Detection, FrameMeta, Micros, Offset, Size};
+use facestream_stages::annotate::{Easel, Mark, Region, Style};
 use facestream_stages::decode::Image;
 
 use super::source::{Shot, Source};
@@ -92,9 +92,7 @@ impl Turn {
         let shot = own.source.claim(own.live.now_ms()).then(|| {
             let started = Instant::now();
             let tile = easel.shrink(image);
-            // Drawn as a percentage: a cascade's weight is none.
-            let score = |face: &Detection| face.score.filter(|_| face.score_kind == ScoreKind::Prob);
-            let marks = faces.iter().map(|face| Mark { region: region(&face.bbox), score: score(face) }).collect();
+            let marks = faces.iter().map(|face| Mark::of(face, image.original)).collect();
             Shot { tile, marks, took: started.elapsed() }
         });
         Some(Glimpse { regions, shot })
@@ -131,7 +129,7 @@ impl Own {
         let started = Instant::now();
         let Shot { mut tile, marks, took } = picture;
         tile.hide(&regions);
-        tile.draw(&marks);
+        tile.draw(&marks, &Style::SMALL);
         let jpeg = match easel.encode(&tile) {
             Ok(jpeg) => Bytes::from(jpeg),
             Err(error) => return tracing::warn!("cannot make a picture for the live page: {error}"),

@@ -55,7 +55,7 @@ macro_rules! labels {
 
 labels! {
     /// What a frame goes through, and the wait before it.
-    Stage as "stage" { Queue = "queue", Fetch = "fetch", Decode = "decode", Detect = "detect", Live = "live" }
+    Stage as "stage" { Queue = "queue", Fetch = "fetch", Decode = "decode", Detect = "detect", Live = "live", Annotate = "annotate" }
     /// What threads and tasks spend their time on.
     Busy as "stage" { Poll = "poll", Fetch = "fetch", Work = "work", Append = "append", Publish = "publish" }
     /// What has to wait for those who come after it.
@@ -85,7 +85,9 @@ labels! {
     /// What is asked of the store.
     Operation as "operation" { List = "list", Get = "get", Append = "append", Publish = "publish", Delete = "delete" }
     /// Topics that the pipeline produces to, by what they are for.
-    OutputTopic as "topic" { Events = "events", Windows = "windows", DeadLetters = "dead_letters" }
+    OutputTopic as "topic" { Events = "events", Windows = "windows", DeadLetters = "dead_letters", Pictures = "pictures" }
+    /// What became of a picture that was to be annotated.
+    Pictured as "outcome" { Made = "made", Failed = "failed" }
 }
 
 /// The status of a frame's row.

@@ -1,6 +1,6 @@
 //! Hides regions of a picture for good.
 //!
-//! In: RGB pixels and regions. Out: the same pixels, each region replaced by at most 6 x 6 averages with smooth transitions.
+//! In: RGB pixels and regions. Out: the same pixels, each region replaced by at most 6 x 6 averages, with smooth transitions or as squares.
 //! Invariant: what is written into a region is a function of its cells' averages alone, and outside of it nothing is written.
 //! Regions are hidden in place, one after the other: where two overlap, the second sees what the first has left, so that many
 //! regions over one face tell no more of it than one.
@@ -20,18 +20,27 @@ const LEAST_CELL_PX: f32 = 4.0;
 /// Regions that together are so many times as large as the picture are not worth telling apart.
 const MOST_PICTURES: usize = 8;
 
+/// How cells meet.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cells {
+    /// From the middle of one to the middle of the next.
+    Smooth,
+    /// At an edge.
+    Hard,
+}
+
 /// Hides the regions.
-pub(super) fn hide(rgb: &mut [u8], size: Size, regions: &[Region]) {
+pub(super) fn hide(rgb: &mut [u8], size: Size, regions: &[Region], cells: Cells) {
     let places: Vec<_> = regions.iter().filter_map(|region| Place::of(region, size)).collect();
     let area: usize = places.iter().map(|place| place.x.len() * place.y.len()).fold(0, usize::saturating_add);
     if area > MOST_PICTURES * size.w as usize * size.h as usize {
         if let Some(all) = Place::of(&Region::ALL, size) {
-            all.hide(rgb, size);
+            all.hide(rgb, size, cells);
         }
         return;
     }
     for place in places {
-        place.hide(rgb, size);
+        place.hide(rgb, size, cells);
     }
 }
 
@@ -75,15 +84,17 @@ impl Extent {
     }
 
     /// For each pixel the two cells that it lies between, and how far it is on the way to the second, of 256.
-    fn between(self) -> Vec<(usize, usize, u32)> {
+    fn between(self, cells: Cells) -> Vec<(usize, usize, u32)> {
         let last = self.cells - 1;
-        (0..self.len())
-            .map(|pixel| {
-                let at = ((pixel as f32 + 0.5) * self.cells as f32 / self.len() as f32 - 0.5).clamp(0.0, last as f32);
-                let first = (at as usize).min(last);
-                (first, (first + 1).min(last), ((at - first as f32) * 256.0) as u32)
-            })
-            .collect()
+        let smooth = |pixel: usize| {
+            let at = ((pixel as f32 + 0.5) * self.cells as f32 / self.len() as f32 - 0.5).clamp(0.0, last as f32);
+            let first = (at as usize).min(last);
+            (first, (first + 1).min(last), ((at - first as f32) * 256.0) as u32)
+        };
+        match cells {
+            Cells::Smooth => (0..self.len()).map(smooth).collect(),
+            Cells::Hard => (0..self.cells).flat_map(|cell| self.cell(cell).map(move |_| (cell, cell, 0))).collect(),
+        }
     }
 }
 
@@ -92,19 +103,17 @@ impl Place {
         Some(Self { x: Extent::of(region.left, region.right, size.w)?, y: Extent::of(region.top, region.bottom, size.h)? })
     }
 
-    fn hide(&self, rgb: &mut [u8], size: Size) {
+    fn hide(&self, rgb: &mut [u8], size: Size, cells: Cells) {
         let averages = self.averages(rgb, size);
-        let columns = self.x.between();
-        let mix = |a: u8, b: u8, share: u32| (u32::from(a) * (256 - share) + u32::from(b) * share) >> 8;
-        for (y, (above, below, down)) in (self.y.from..self.y.to).zip(self.y.between()) {
-            let start = (y * size.w as usize + self.x.from) * 3;
+        let columns = self.x.between(cells);
+        let mut row = [[0; 3]; MOST_CELLS];
+        for (y, (above, below, down)) in (self.y.from..self.y.to).zip(self.y.between(cells)) {
             let (above, below) = (&averages[above * self.x.cells..], &averages[below * self.x.cells..]);
-            for (pixel, (left, right, over)) in rgb[start..start + columns.len() * 3].chunks_exact_mut(3).zip(&columns) {
-                for (channel, value) in pixel.iter_mut().enumerate() {
-                    let upper = mix(above[*left][channel], above[*right][channel], *over);
-                    let lower = mix(below[*left][channel], below[*right][channel], *over);
-                    *value = mix(upper as u8, lower as u8, down) as u8;
-                }
+            row.iter_mut().zip(above.iter().zip(below)).for_each(|(cell, (above, below))| *cell = mix(*above, *below, down));
+            let start = (y * size.w as usize + self.x.from) * 3;
+            let pixels = rgb[start..start + columns.len() * 3].as_chunks_mut::<3>().0;
+            for (pixel, (left, right, over)) in pixels.iter_mut().zip(&columns) {
+                *pixel = mix(row[*left], row[*right], *over);
             }
         }
     }
@@ -126,4 +135,9 @@ impl Place {
         }
         averages
     }
+}
+
+/// So much of the second colour, of 256.
+fn mix(first: [u8; 3], second: [u8; 3], share: u32) -> [u8; 3] {
+    std::array::from_fn(|channel| ((u32::from(first[channel]) * (256 - share) + u32::from(second[channel]) * share) >> 8) as u8)
 }

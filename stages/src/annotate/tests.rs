@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::blur::Extent;
+use super::easel::tile_size;
 use super::*;
+
+mod pictures;
 
 const SIZE: Size = Size { w: 120, h: 80 };
 
@@ -46,7 +49,7 @@ fn some_box() -> impl Strategy<Value = Bbox> {
 proptest! {
     /// Swaps pixels within cells: the averages stay, everything else about the cell is another.
     #[test]
-    fn what_a_region_shows_depends_on_its_cells_averages_alone(bbox in some_box(), seed in 0_u64..1000) {
+    fn what_a_region_shows_depends_on_its_cells_averages_alone(bbox in some_box(), seed in 0_u64..1000, squares: bool) {
         let region = Region::of(&bbox, SIZE);
         let picture = noise(SIZE, seed);
         let mut other = picture.clone();
@@ -64,18 +67,20 @@ proptest! {
             }
         }
         let (mut first, mut second) = (picture.clone(), other);
-        first.hide(&[region]);
-        second.hide(&[region]);
+        let hide = if squares { Tile::pixelate } else { Tile::hide };
+        hide(&mut first, &[region]);
+        hide(&mut second, &[region]);
         for (a, b) in (0..SIZE.h).flat_map(|y| (0..SIZE.w).map(move |x| (x, y))).map(|(x, y)| (pixel(&first, x, y), pixel(&second, x, y))) {
             prop_assert_eq!(a, b);
         }
     }
 
     #[test]
-    fn outside_of_the_enlarged_boxes_nothing_is_touched(boxes in prop::collection::vec(some_box(), 0..4), seed in 0_u64..1000) {
+    fn outside_of_the_enlarged_boxes_nothing_is_touched(boxes in prop::collection::vec(some_box(), 0..4), seed in 0_u64..1000, squares: bool) {
         let picture = noise(SIZE, seed);
         let mut hidden = picture.clone();
-        hidden.hide(&boxes.iter().map(|bbox| Region::of(bbox, SIZE)).collect::<Vec<_>>());
+        let hide = if squares { Tile::pixelate } else { Tile::hide };
+        hide(&mut hidden, &boxes.iter().map(|bbox| Region::of(bbox, SIZE)).collect::<Vec<_>>());
         for (x, y) in (0..SIZE.h).flat_map(|y| (0..SIZE.w).map(move |x| (x, y))) {
             if !boxes.iter().any(|bbox| may_change(bbox, x, y)) {
                 prop_assert_eq!(pixel(&picture, x, y), pixel(&hidden, x, y), "{} {}", x, y);
@@ -102,12 +107,13 @@ proptest! {
     }
 
     #[test]
-    fn drawing_and_hiding_take_any_numbers(edges in prop::array::uniform4(prop::num::f32::ANY), score in prop::num::f32::ANY, w in 1_u32..40, h in 1_u32..40) {
+    fn drawing_and_hiding_take_any_numbers(edges in prop::array::uniform4(prop::num::f32::ANY), score in prop::num::f32::ANY, [w, h] in prop::array::uniform2(1_u32..40), [line_px, text_px] in prop::array::uniform2(prop_oneof![0_u32..40, Just(u32::MAX)])) {
         let [left, top, right, bottom] = edges;
         let region = Region { left, top, right, bottom };
         let mut picture = noise(Size { w, h }, 1);
         picture.hide(&[region, Region::of(&Bbox { x: left, y: top, w: right, h: bottom }, Size { w, h })]);
-        picture.draw(&[Mark { region, score: Some(score) }]);
+        picture.pixelate(&[region]);
+        picture.draw(&[Mark { region, score: Some(score) }], &Style { line_px, text_px, colour: [1, 2, 3] });
         prop_assert_eq!(picture.rgb.len(), (w * h * 3) as usize);
     }
 }
@@ -176,11 +182,12 @@ fn a_tile_becomes_a_jpeg_of_its_size() {
 #[test]
 fn a_score_is_written_in_percent_above_its_box() {
     let mut picture = Tile { rgb: vec![0; (SIZE.w * SIZE.h * 3) as usize], size: SIZE };
-    picture.draw(&[Mark { region: region(40.0, 40.0, 40.0, 30.0), score: Some(0.174) }]);
+    picture.draw(&[Mark { region: region(40.0, 40.0, 40.0, 30.0), score: Some(0.174) }], &Style::SMALL);
     let green = |x: u32, y: u32| pixel(&picture, x, y) == [64, 220, 130];
-    assert!(green(40, 40) && green(79, 69) && green(40, 69) && green(60, 41) && !green(60, 42), "the box");
-    // "17": the ground begins at 40, 26; a dot is two pixels, the digits begin one dot in, their tops one dot down.
+    // A line of two pixels on the edge at 40 covers 39 and 40.
+    assert!(green(39, 39) && green(80, 70) && green(39, 70) && green(60, 40) && !green(60, 41) && !green(38, 50), "the box");
+    // "17%": the ground begins at 39, 25; a dot is two pixels, the digits begin one dot in, their tops one dot down.
     let seen: Vec<String> =
-        (0..5).map(|row| (0..7).map(|column| if green(42 + column * 2, 28 + row * 2) { '#' } else { '.' }).collect()).collect();
-    assert_eq!(seen, [".#..###", "##....#", ".#...#.", ".#...#.", "###..#."]);
+        (0..5).map(|row| (0..11).map(|column| if green(41 + column * 2, 27 + row * 2) { '#' } else { '.' }).collect()).collect();
+    assert_eq!(seen, [".#..###.#.#", "##....#...#", ".#...#...#.", ".#...#..#..", "###..#..#.#"]);
 }

@@ -19,6 +19,7 @@ pub(super) fn check(config: &Config, client: &ClientConfig, metadata: &Metadata)
     let outputs = [
         ("events.topic", &config.events.topic),
         ("windows.topic", &config.windows.topic),
+        ("annotate.topic", &config.annotate.topic),
         ("dead_letters.topic", &config.dead_letters.topic),
     ];
     let named = outputs.into_iter().filter(|(_, topic)| !topic.is_empty());

@@ -266,3 +266,44 @@ fn values_that_cannot_work_are_refused_with_the_reason() {
     let options = setup("").set("store.url=s3://b").set("store.options.reigon=x").only_mistake();
     assert!(options.contains("store.options.reigon (--set): is no option of a store at s3://"), "{options}");
 }
+
+#[test]
+fn annotated_pictures_need_a_place_to_go_and_a_say_in_what_is_done() {
+    let mistake = |sets: &[&str]| sets.iter().fold(setup(""), |setup, set| setup.set(set)).only_mistake();
+    for what in ["boxes", "blur", "pixelate"] {
+        let text = mistake(&[&format!("annotate.what={what}")]);
+        assert!(text.starts_with("annotate.what") && text.contains("annotate.topic or annotate.store"), "{text}");
+    }
+    for place in ["annotate.topic=pictures", "annotate.store=file:///tmp/pictures"] {
+        let text = mistake(&[place]);
+        assert!(text.starts_with("annotate.what") && text.contains("\"blur\""), "{text}");
+    }
+    let tables = ["store.url=file:///tmp/out", "annotate.what=blur", "annotate.store=file:///tmp/out/"];
+    assert!(mistake(&tables).starts_with("annotate.store"), "the tables' own folder");
+    let text = mistake(&["annotate.what=blur", "annotate.store=/tmp/pictures"]);
+    assert!(text.starts_with("annotate.store") && text.contains("file:///"), "{text}");
+    assert!(mistake(&["annotate.what=blur", "annotate.topic=in", "kafka.topics=in"]).contains("would read what it writes"));
+    assert!(mistake(&["annotate.what=mosaic"]).contains("`pixelate`"));
+    for (key, value) in [("quality", "0"), ("quality", "101"), ("hold", "10001")] {
+        assert!(mistake(&[&format!("annotate.{key}={value}")]).starts_with(&format!("annotate.{key}")));
+    }
+    let options = ["annotate.what=blur", "annotate.store=s3://pictures/a", "annotate.options.endpont=http://localhost:9000"];
+    assert!(mistake(&options).contains("is no option of a store at s3://"));
+}
+
+#[test]
+fn a_store_of_pictures_has_the_tables_options_where_it_has_none_and_is_of_the_same_kind() {
+    let options = |own: &[&str], annotate: &str| {
+        let sets = ["store.url=s3://tables", "store.options.region=here", "annotate.what=blur", annotate];
+        let config = sets.iter().chain(own).fold(setup(""), |setup, set| setup.set(set)).good().0;
+        config.annotate.kept_in(&config.store).map(|store| (store.url, store.options.get("region").cloned()))
+    };
+    let region = |url: &str, region: Option<&str>| Some((url.to_owned(), region.map(str::to_owned)));
+    assert_eq!(options(&[], "annotate.store=s3://pictures"), region("s3://pictures", Some("here")));
+    assert_eq!(
+        options(&["annotate.options.region=there"], "annotate.store=s3://pictures"),
+        region("s3://pictures", Some("there"))
+    );
+    assert_eq!(options(&[], "annotate.store=file:///tmp/pictures"), region("file:///tmp/pictures", None));
+    assert_eq!(options(&[], "annotate.topic=pictures"), None);
+}
