@@ -104,7 +104,7 @@ impl Blueprint {
             detector.remember_weak(live::BLURRED_FROM.min(self.settings.score_threshold));
         }
         // Each frame brings its topic's own.
-        let decode = Decode::new(Limits { max_pixels: 0 }, detector.input())?;
+        let decode = Decode::new(Limits { max_pixels: 0 }, detector.decode_for())?;
         let identity = Arc::new(detector.identity().clone());
         Ok(Parts { decode, detector, identity })
     }

@@ -31,6 +31,11 @@ pub trait Detector: Send {
     /// The size in pixels that images are fitted into.
     fn input(&self) -> Size;
 
+    /// The size that pictures are to be decoded for: JPEGs come reduced as far as they still cover it. `Size::MAX`: every pixel.
+    fn decode_for(&self) -> Size {
+        self.input()
+    }
+
     /// The faces in one image, best first, in pixels of `image.original`, unclipped.
     fn detect(&mut self, image: &Image<'_>) -> Result<Vec<Detection>, DetectError>;
 

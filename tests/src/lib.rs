@@ -21,7 +21,7 @@ mod s3;
 mod versitygw;
 mod wait;
 
-pub use cache::{debian, deploy_command, deploy_tool, node_modules, workspace};
+pub use cache::{debian, deploy_command, deploy_tool, node_modules, vision_python, workspace};
 pub use credentials::Credentials;
 pub use duck::{Duck, python};
 pub use facestream::{Facestream, Finished, binary};

@@ -187,7 +187,7 @@ impl Bare {
     /// CPU seconds of this thread for `frames` frames; loading the model is not counted.
     fn thread_cpu_s(&self, frames: usize) -> f64 {
         let mut detector = detect::load(&self.model, &self.settings).expect("the model loads");
-        let mut decode = Decode::new(self.limits, detector.input()).expect("TurboJPEG starts");
+        let mut decode = Decode::new(self.limits, detector.decode_for()).expect("TurboJPEG starts");
         let now = || {
             let time = clock_gettime(ClockId::ThreadCPUTime);
             time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
