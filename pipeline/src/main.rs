@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use facestream::commands::{bench, check, config, demo, dlq, exit_code, health, journal, metrics, produce, run};
+use facestream::commands::{bench, check, config, demo, detect, dlq, exit_code, health, journal, metrics, produce, run};
 
 const ABOUT: &str = "Camera frames from Kafka, faces to Parquet.
 
@@ -16,6 +16,7 @@ whatever happens.";
 
 const EXAMPLES: &str = "First steps:
   facestream demo                              see it work, with nothing else installed
+  facestream detect photo.jpg                  the faces in a picture, here and now
   facestream config init                       write facestream.toml, every key explained
   facestream check                             see whether all is in place
   facestream run                               consume, detect, write; Ctrl-C stops
@@ -39,6 +40,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Detect(detect::Args),
     Run(run::Args),
     Check(check::Args),
     Produce(produce::Args),
@@ -53,6 +55,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match &Cli::parse().command {
         Command::Demo(args) => demo::run(args).map(|()| 0),
+        Command::Detect(args) => detect::run(args).map(|()| 0),
         Command::Run(args) => run::run(args).map(|()| 0),
         Command::Check(args) => check::run(args),
         Command::Produce(args) => produce::run(args).map(|()| 0),

@@ -209,7 +209,7 @@ fn spawn_workers(parts: Vec<Parts>, blueprint: &Blueprint, jobs: &Receiver<Job>)
     parts.into_iter().zip(0..).map(|(parts, id)| workers::spawn(id, parts, blueprint.clone(), jobs.clone())).collect()
 }
 
-fn budget(name: BudgetName, bytes: u64, metrics: &Metrics) -> Budget {
+pub(crate) fn budget(name: BudgetName, bytes: u64, metrics: &Metrics) -> Budget {
     metrics.budget_limit_bytes.of(name).set(bytes as i64);
     let (in_use, peak) = (metrics.budget_bytes.of(name).clone(), metrics.budget_peak_bytes.of(name).clone());
     Budget::new(usize::try_from(bytes).unwrap_or(usize::MAX), in_use, peak)
