@@ -1,7 +1,10 @@
 //! The kernel: one 1080p JPEG to faces with `YuNet` at 640x384, and its parts, on one core.
 //!
 //! In: a picture made here, and the library and model that set-up fetched (`ONNXRUNTIME` and `YUNET` name others). Out:
-//! criterion's figures, then the CPU times of parts and whole measured by turns, and the ratio of the whole to the sum of its parts.
+//! criterion's figures (those of tracks first, which need neither), then the CPU times of parts and whole measured by turns, and the ratio of the whole to the sum of its parts.
+
+#[path = "kernel/tracks.rs"]
+mod tracks;
 
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -21,6 +24,8 @@ const JPEG_BYTES: usize = 290_000;
 const ROUNDS: usize = 400;
 
 fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    tracks::measure(&mut criterion, cpu_ms);
     let (Some(library), Some(model)) = (found("ONNXRUNTIME", "lib", "libonnxruntime.so"), model_file()) else {
         eprintln!(
             "SKIPPED kernel: no ONNX Runtime library or YuNet model in the cache folder: run deploy/setup.sh, or name a folder with the model in FACESTREAM_MODELS"
@@ -32,7 +37,6 @@ fn main() {
     let mut yunet = YuNet::load(&model, &SETTINGS).expect("the model loads");
     let jpeg = camera_jpeg();
 
-    let mut criterion = Criterion::default().configure_from_args();
     criterion.bench_function("decode", |bencher| bencher.iter(|| decode.decode(&jpeg).is_ok()));
     let image = decode.decode(&jpeg).expect("the picture is whole");
     criterion.bench_function("resize and convert", |bencher| bencher.iter(|| yunet.prepare(&image)));
@@ -80,13 +84,18 @@ fn compare(decode: &mut Decode, yunet: &mut YuNet, jpeg: &[u8]) {
 
 /// CPU milliseconds of the second of two runs, which finds caches and buffers as a steady stream would.
 fn second_time_ms<T>(mut run: impl FnMut() -> T) -> f64 {
+    black_box(run());
+    cpu_ms(&mut || drop(black_box(run())))
+}
+
+/// CPU milliseconds of this thread.
+fn cpu_ms(run: &mut dyn FnMut()) -> f64 {
     let now = || {
         let time = clock_gettime(ClockId::ThreadCPUTime);
         time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
     };
-    black_box(run());
     let start = now();
-    black_box(run());
+    run();
     now() - start
 }
 
