@@ -2,8 +2,8 @@
 //! a picture costs that people may see of it.
 //!
 //! In: a picture made here, and the library, models and `OpenCV` for Python that set-up fetched (`ONNXRUNTIME` and `YUNET` name others).
-//! Out: criterion's figures, then the CPU times of parts and whole measured by turns, the ratio of the whole to the sum of its parts,
-//! and, by turns again, those of the plain loop in Python and of `OpenCV`'s own cascade.
+//! Out: criterion's figures (those of tracks first, which need nothing), then the CPU times of parts and whole measured by turns, the
+//! ratio of the whole to the sum of its parts, and, by turns again, those of the plain loop in Python and of `OpenCV`'s own cascade.
 
 use std::hint::black_box;
 use std::io::Write as _;
@@ -38,15 +38,20 @@ const CASCADE: &str = "/usr/share/opencv4/haarcascades/haarcascade_frontalface_d
 
 #[path = "kernel/python.rs"]
 mod python;
+#[path = "kernel/tracks.rs"]
+mod tracks;
 
 use python::Python;
 
 fn main() {
-    kernel();
+    let mut criterion = Criterion::default().configure_from_args();
+    tracks::measure(&mut criterion, cpu_ms);
+    kernel(&mut criterion);
     haar();
+    criterion.final_summary();
 }
 
-fn kernel() {
+fn kernel(criterion: &mut Criterion) {
     let (Some(library), Some(model)) = (found("ONNXRUNTIME", "lib", "libonnxruntime.so"), model_file()) else {
         eprintln!(
             "SKIPPED kernel: no ONNX Runtime library or YuNet model in the cache folder: run deploy/setup.sh, or name a folder with the model in FACESTREAM_MODELS"
@@ -58,14 +63,12 @@ fn kernel() {
     let mut yunet = YuNet::load(&model, &SETTINGS).expect("the model loads");
     let jpeg = camera_jpeg();
 
-    let mut criterion = Criterion::default().configure_from_args();
     criterion.bench_function("decode", |bencher| bencher.iter(|| decode.decode(&jpeg).is_ok()));
     let image = decode.decode(&jpeg).expect("the picture is whole");
     criterion.bench_function("resize and convert", |bencher| bencher.iter(|| yunet.prepare(&image)));
     let scale = yunet.prepare(&image);
     criterion.bench_function("inference and postprocessing", |bencher| bencher.iter(|| yunet.infer(scale).is_ok()));
     criterion.bench_function("whole", |bencher| bencher.iter(|| whole(&mut decode, &mut yunet, &jpeg)));
-    criterion.final_summary();
     compare(&mut decode, &mut yunet, &jpeg);
     compare_with_python(&mut decode, &mut yunet, &jpeg, &model.with_file_name(MODEL_FOR_OPENCV));
     annotate(&jpeg);
@@ -200,13 +203,18 @@ fn median(mut times: Vec<f64>) -> f64 {
 
 /// CPU milliseconds of the second of two runs, which finds caches and buffers as a steady stream would.
 fn second_time_ms<T>(mut run: impl FnMut() -> T) -> f64 {
+    black_box(run());
+    cpu_ms(&mut || drop(black_box(run())))
+}
+
+/// CPU milliseconds of this thread.
+fn cpu_ms(run: &mut dyn FnMut()) -> f64 {
     let now = || {
         let time = clock_gettime(ClockId::ThreadCPUTime);
         time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
     };
-    black_box(run());
     let start = now();
-    black_box(run());
+    run();
     now() - start
 }
 

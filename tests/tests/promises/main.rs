@@ -29,6 +29,7 @@ mod scale;
 mod scale_out;
 mod secrets;
 mod store_bad_days;
+mod tracks;
 mod transport;
 mod windows;
 
