@@ -11,6 +11,7 @@ pub mod dlq;
 pub mod health;
 pub mod journal;
 pub mod metrics;
+pub mod models;
 pub mod produce;
 pub mod run;
 
