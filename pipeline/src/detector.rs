@@ -6,6 +6,7 @@
 use facestream_stages::detect::{self, HaarSettings, ModelError, Settings};
 
 use crate::config::{Config, Detector, Haar};
+use crate::models::registry::Licence;
 use crate::models::{self, Folders, ModelFile, ModelsError};
 
 /// What a detector is built from.
@@ -15,6 +16,8 @@ pub struct Ready {
     pub model: ModelFile,
     /// Sizes and thresholds.
     pub settings: Settings,
+    /// What one may do with the weights, where that is known.
+    pub licence: Option<Licence>,
 }
 
 /// Why there is no detector.
@@ -30,11 +33,12 @@ pub enum DetectorError {
 
 /// Finds the model, and loads the runtime library once for the process.
 pub fn make_ready(config: &Config) -> Result<Ready, DetectorError> {
-    let Detector { model, score_threshold, nms_iou, input, min_face_px } = &config.detector;
+    let Detector { model: name, score_threshold, nms_iou, input, min_face_px, .. } = &config.detector;
     let Haar { cascade, scale_factor, min_neighbors } = &config.haar;
-    let model = if model == "haar" { models::cascade(cascade)? } else { Folders::from_env()?.find(model)? };
+    let folders = Folders::from_env()?;
+    let model = if name == "haar" { models::cascade(cascade)? } else { folders.find(name)? };
     if detect::needs_runtime(&model.path) {
-        detect::init_runtime(&Folders::from_env()?.runtime_library()?)?;
+        detect::init_runtime(&folders.runtime_library()?)?;
     }
     let settings = Settings {
         input: *input,
@@ -43,5 +47,5 @@ pub fn make_ready(config: &Config) -> Result<Ready, DetectorError> {
         min_face_px: *min_face_px,
         haar: HaarSettings { scale_factor: *scale_factor, min_neighbors: *min_neighbors },
     };
-    Ok(Ready { model, settings })
+    Ok(Ready { model, settings, licence: folders.licence(name) })
 }

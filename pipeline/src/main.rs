@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use facestream::commands::{bench, check, config, demo, detect, dlq, exit_code, health, journal, metrics, produce, run};
+use facestream::commands::{bench, check, config, demo, detect, dlq, exit_code, health, journal, metrics, models, produce, run};
 
 const ABOUT: &str = "Camera frames from Kafka, faces to Parquet.
 
@@ -23,6 +23,7 @@ const EXAMPLES: &str = "First steps:
   facestream produce --topic frames photos/    send pictures
   facestream journal verify                    prove that every message has its row once
   facestream dlq ls                            what failed, and why
+  facestream models ls                         which detectors there are, and what is missing
   facestream bench --quick                     how many frames a second this machine takes
 
 Every value of the configuration can be given in the file, as FACESTREAM__SECTION__KEY in the environment, or with \
@@ -47,6 +48,7 @@ enum Command {
     Config(config::Args),
     Journal(journal::Args),
     Dlq(dlq::Args),
+    Models(models::Args),
     Metrics(metrics::Args),
     Health(health::Args),
     Bench(bench::Args),
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Command::Config(args) => config::run(args).map(|()| 0),
         Command::Journal(args) => journal::run(args),
         Command::Dlq(args) => dlq::run(args),
+        Command::Models(args) => models::run(args),
         Command::Metrics(args) => metrics::run(args).map(|()| 0),
         Command::Health(args) => health::run(args).map(|()| 0),
         Command::Bench(args) => bench::run(args).map(|()| 0),

@@ -14,7 +14,12 @@ mod centerface;
 mod fixtures;
 mod haar;
 mod nms;
+#[cfg(test)]
+#[path = "../../tests/src/onnx.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the end-to-end tests' own, which use what is not used here")]
+mod onnx;
 mod runtime;
+mod scrfd;
 mod scripted;
 mod weak;
 mod yunet;
@@ -22,6 +27,7 @@ mod yunet;
 pub use centerface::CenterFace;
 pub use haar::{Haar, HaarSettings, is_cascade};
 pub use runtime::init_runtime;
+pub use scrfd::Scrfd;
 pub use scripted::{Scripted, is_script};
 pub use yunet::YuNet;
 
@@ -118,8 +124,18 @@ pub enum ModelError {
         /// Why.
         cause: std::io::Error,
     },
+    /// The model file is empty, or larger than any model.
+    #[error("cannot load the model {}: it has {bytes} bytes, there must be some, and {most} at most", model.display())]
+    Length {
+        /// The model file.
+        model: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The largest that is read.
+        most: u64,
+    },
     /// ONNX Runtime refuses the model.
-    #[error("cannot load the model {}: {cause}", model.display())]
+    #[error("cannot load the model {}: it is no ONNX model that onnx runtime can run, or cut short: {cause}", model.display())]
     Load {
         /// The model file.
         model: PathBuf,
@@ -143,15 +159,15 @@ pub enum ModelError {
         cause: String,
     },
     /// An ONNX file of another kind.
-    #[error("the model {} is no {expected}: it has inputs {inputs:?} and outputs {outputs:?}", model.display())]
+    #[error("the model {} is no {expected}: it has the inputs [{}] and the outputs [{}]", model.display(), inputs.join(", "), outputs.join(", "))]
     Family {
         /// The model file.
         model: PathBuf,
         /// What was looked for.
         expected: &'static str,
-        /// Names of the graph's inputs.
+        /// The graph's inputs: name, type and shape.
         inputs: Vec<String>,
-        /// Names of the graph's outputs.
+        /// The graph's outputs.
         outputs: Vec<String>,
     },
 }
@@ -168,6 +184,72 @@ pub enum DetectError {
     /// Every part of the picture looks like a face to the cascade.
     #[error("more than {0} windows of the picture pass for a face: give a larger detector.min_face_px, or a stricter cascade")]
     TooMany(usize),
+    /// Nobody can be sure of so many.
+    #[error("{found} faces, more than {most} in a picture are not believed: is it the right model? (detector.max_faces)")]
+    Unbelievable {
+        /// How many were found.
+        found: usize,
+        /// How many may be.
+        most: usize,
+    },
+}
+
+/// The faces, unless there are more of them than are believed.
+pub fn believable(faces: Vec<Detection>, most: usize) -> Result<Vec<Detection>, DetectError> {
+    if faces.len() > most { Err(DetectError::Unbelievable { found: faces.len(), most }) } else { Ok(faces) }
+}
+
+/// The kinds of network that are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// `https://github.com/ShiqiYu/libfacedetection.train`
+    YuNet,
+    /// `https://github.com/Star-Clouds/CenterFace`
+    CenterFace,
+    /// `https://github.com/deepinsight/insightface`
+    Scrfd,
+}
+
+impl Family {
+    /// Its name in lower case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::YuNet => "yunet",
+            Self::CenterFace => "centerface",
+            Self::Scrfd => "scrfd",
+        }
+    }
+
+    /// Told by the names and shapes of the outputs.
+    fn of(opened: &runtime::Opened) -> Result<Self, ModelError> {
+        match () {
+            () if yunet::is_yunet(opened) => Ok(Self::YuNet),
+            () if centerface::is_centerface(opened) => Ok(Self::CenterFace),
+            () if scrfd::is_scrfd(opened) => Ok(Self::Scrfd),
+            () => Err(opened.not_a("YuNet, CenterFace or SCRFD model")),
+        }
+    }
+}
+
+/// What a model file says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// The kind of network.
+    pub family: Family,
+    /// The one size of pictures that it takes; `None` where it takes any.
+    pub input: Option<Size>,
+    /// Of its bytes, in hexadecimal.
+    pub sha256: String,
+}
+
+/// Looks at a model without making it ready for pictures; [`init_runtime`] comes first. An error where it is of no known family, or does
+/// not take one picture.
+pub fn look(model: &Path) -> Result<Looked, ModelError> {
+    let opened = runtime::Opened::look(model)?;
+    let family = Family::of(&opened)?;
+    opened.check_inputs()?;
+    Ok(Looked { family, input: opened.fixed_input(), sha256: opened.sha256().to_owned() })
 }
 
 /// Whether the file is of a detector that runs on ONNX Runtime; a script (`.toml`) and a cascade (`.xml`) need no runtime.
@@ -176,8 +258,7 @@ pub fn needs_runtime(model: &Path) -> bool {
     !is_script(model) && !is_cascade(model)
 }
 
-/// Loads a scripted detector (`.toml`), a cascade (`.xml`), or a model of either family, told apart by the names and shapes of its
-/// outputs; for a model, [`init_runtime`] comes first.
+/// Loads a scripted detector (`.toml`), a cascade (`.xml`), or a model of any [`Family`]; for a model, [`init_runtime`] comes first.
 pub fn load(model: &Path, settings: &Settings) -> Result<Box<dyn Detector>, ModelError> {
     if is_script(model) {
         return Ok(Box::new(Scripted::load(model, settings)?));
@@ -186,14 +267,14 @@ pub fn load(model: &Path, settings: &Settings) -> Result<Box<dyn Detector>, Mode
         return Ok(Box::new(Haar::load(model, settings)?));
     }
     let opened = runtime::Opened::open(model, settings)?;
-    if yunet::is_yunet(&opened) {
-        Ok(Box::new(YuNet::from_opened(opened, settings)?))
-    } else if centerface::is_centerface(&opened) {
-        Ok(Box::new(CenterFace::from_opened(opened, settings)?))
-    } else {
-        Err(opened.not_a("YuNet or CenterFace model"))
-    }
+    Ok(match Family::of(&opened)? {
+        Family::YuNet => Box::new(YuNet::from_opened(opened, settings)?),
+        Family::CenterFace => Box::new(CenterFace::from_opened(opened, settings)?),
+        Family::Scrfd => Box::new(Scrfd::from_opened(opened, settings)?),
+    })
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;

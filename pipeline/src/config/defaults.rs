@@ -32,6 +32,7 @@ impl Default for Config {
                 nms_iou: 0.3,
                 input: Size { w: 640, h: 384 },
                 min_face_px: 0.0,
+                max_faces: 1_000,
             },
             haar: Haar { cascade: String::new(), scale_factor: 1.1, min_neighbors: 3 },
             workers: Workers { count: Count::Auto, in_flight: ByteSize(64 * MIB), pending_rows: ByteSize(32 * MIB) },

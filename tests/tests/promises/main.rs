@@ -21,6 +21,7 @@ mod lifecycle;
 mod live;
 mod load;
 mod metrics;
+mod models;
 mod outputs;
 mod poison;
 mod pressure;

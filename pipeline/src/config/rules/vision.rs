@@ -17,7 +17,10 @@ pub(super) fn ranges(c: &Config) -> Vec<Range> {
     vec![
         (
             "detector.model",
-            (!c.detector.model.is_empty(), "is empty: give \"auto\", \"yunet\", \"centerface\", \"haar\" or a path".to_owned()),
+            (
+                !c.detector.model.is_empty(),
+                "is empty: give \"auto\", a name that `facestream models ls` lists, or a path".to_owned(),
+            ),
         ),
         ("detector.score_threshold", share(c.detector.score_threshold)),
         ("detector.nms_iou", share(c.detector.nms_iou)),
@@ -29,6 +32,7 @@ pub(super) fn ranges(c: &Config) -> Vec<Range> {
             ),
         ),
         ("detector.min_face_px", (c.detector.min_face_px >= 0.0, "is below 0".to_owned())),
+        ("detector.max_faces", (c.detector.max_faces > 0, "has to be at least 1".to_owned())),
         (
             "haar.cascade",
             (
