@@ -8,8 +8,8 @@ use facestream_schemas::envelope::{Format, TimeUnit};
 
 use super::{
     ByteSize, Config, Count, DeadLetters, Detector, Envelope, EventFormat, Events, Fetch, GroupProtocol, Haar, Http, Journal,
-    Kafka, Late, Live, Load, Log, LogFormat, Metrics, OnGap, Parquet, Policy, Run, Secret, Settings, Start, Store, What, Windows,
-    Workers,
+    Kafka, Late, Live, Load, Log, LogFormat, Metrics, OnGap, Parquet, Policy, Run, Secret, Settings, Start, Store, Tiles, What,
+    Windows, Workers,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -34,6 +34,7 @@ impl Default for Config {
                 min_face_px: 0.0,
             },
             haar: Haar { cascade: String::new(), scale_factor: 1.1, min_neighbors: 3 },
+            tiles: Tiles { enabled: false, size: 960, overlap: 0.25 },
             workers: Workers { count: Count::Auto, in_flight: ByteSize(64 * MIB), pending_rows: ByteSize(32 * MIB) },
             run: Run { drain_timeout: Duration::from_secs(20) },
             store: Store { url: String::new(), options: Settings::default() },
