@@ -8,6 +8,7 @@ pub mod check;
 pub mod config;
 pub mod demo;
 pub mod dlq;
+pub mod eval;
 pub mod health;
 pub mod journal;
 pub mod metrics;
