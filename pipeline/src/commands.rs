@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo;
 pub mod detect;
 pub mod dlq;
+pub mod eval;
 mod group;
 pub mod health;
 pub mod journal;

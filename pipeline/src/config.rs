@@ -46,6 +46,7 @@ pub struct Config {
     pub kafka: Kafka,
     pub detector: Detector,
     pub haar: Haar,
+    pub tiles: Tiles,
     pub workers: Workers,
     pub run: Run,
     pub store: Store,
@@ -150,6 +151,19 @@ pub struct Haar {
     pub scale_factor: f64,
     /// A face is where more than this many windows nearly coincide.
     pub min_neighbors: u32,
+}
+
+/// Overlapping crops of large pictures, for small faces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tiles {
+    /// Whether crops are looked at beside the whole picture.
+    pub enabled: bool,
+    /// Width of a crop in pixels of the picture; its height follows from the shape of `detector.input`.
+    pub size: u32,
+    /// The least that neighbours share, as a share of their sides.
+    #[serde(serialize_with = "units::short_f32")]
+    pub overlap: f32,
 }
 
 /// The worker threads and the two memory budgets.

@@ -1,11 +1,11 @@
 //! The configured detector, made ready to be built: its file found, and ONNX Runtime loaded where it needs that.
 //!
-//! In: `[detector]` and `[haar]` of the configuration, and the environment ([`Folders`]). Out: a file and settings, from which each
+//! In: `[detector]`, `[haar]` and `[tiles]` of the configuration, and the environment ([`Folders`]). Out: a file and settings, from which each
 //! worker builds a detector of its own. Invariant: a scripted detector and a cascade need no runtime library.
 
-use facestream_stages::detect::{self, HaarSettings, ModelError, Settings};
+use facestream_stages::detect::{self, HaarSettings, ModelError, Settings, Tiles};
 
-use crate::config::{Config, Detector, Haar};
+use crate::config::{self, Config, Detector, Haar};
 use crate::models::registry::Licence;
 use crate::models::{self, Folders, ModelFile, ModelsError};
 
@@ -34,6 +34,7 @@ pub enum DetectorError {
 /// Finds the model, and loads the runtime library once for the process.
 pub fn make_ready(config: &Config) -> Result<Ready, DetectorError> {
     let Detector { model: name, score_threshold, nms_iou, input, min_face_px, .. } = &config.detector;
+    let config::Tiles { enabled, size, overlap } = config.tiles;
     let Haar { cascade, scale_factor, min_neighbors } = &config.haar;
     let folders = Folders::from_env()?;
     let model = if name == "haar" { models::cascade(cascade)? } else { folders.find(name)? };
@@ -46,6 +47,7 @@ pub fn make_ready(config: &Config) -> Result<Ready, DetectorError> {
         nms_iou: *nms_iou,
         min_face_px: *min_face_px,
         haar: HaarSettings { scale_factor: *scale_factor, min_neighbors: *min_neighbors },
+        tiles: enabled.then_some(Tiles { size, overlap }),
     };
     Ok(Ready { model, settings, licence: folders.licence(name) })
 }

@@ -6,7 +6,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use facestream::commands::{bench, check, config, demo, detect, dlq, exit_code, health, journal, metrics, models, produce, run};
+use facestream::commands::{
+    bench, check, config, demo, detect, dlq, eval, exit_code, health, journal, metrics, models, produce, run,
+};
 
 const ABOUT: &str = "Camera frames from Kafka, faces to Parquet.
 
@@ -25,6 +27,7 @@ const EXAMPLES: &str = "First steps:
   facestream dlq ls                            what failed, and why
   facestream models ls                         which detectors there are, and what is missing
   facestream bench --quick                     how many frames a second this machine takes
+  facestream eval --truth faces.jsonl          how accurate the detector is on labelled pictures
 
 Every value of the configuration can be given in the file, as FACESTREAM__SECTION__KEY in the environment, or with \
 --set section.key=value; the later win.
@@ -52,6 +55,7 @@ enum Command {
     Metrics(metrics::Args),
     Health(health::Args),
     Bench(bench::Args),
+    Eval(eval::Args),
 }
 
 fn main() -> ExitCode {
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         Command::Metrics(args) => metrics::run(args).map(|()| 0),
         Command::Health(args) => health::run(args).map(|()| 0),
         Command::Bench(args) => bench::run(args).map(|()| 0),
+        Command::Eval(args) => eval::run(args),
     };
     match done {
         Ok(code) => code.into(),

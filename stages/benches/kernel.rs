@@ -24,6 +24,7 @@ const SETTINGS: Settings = Settings {
     nms_iou: 0.3,
     min_face_px: 0.0,
     haar: HaarSettings::DEFAULT,
+    tiles: None,
 };
 const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
 /// Size of the JPEG in bytes: what a camera sends at a usual quality.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use facestream_schemas::{Bbox, Detection, DetectorIdentity, Size};
 
 use crate::decode::Image;
+use tiles::Tiled;
 
 mod centerface;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod onnx;
 mod runtime;
 mod scrfd;
 mod scripted;
+mod tiles;
 mod weak;
 mod yunet;
 
@@ -29,6 +31,7 @@ pub use haar::{Haar, HaarSettings, is_cascade};
 pub use runtime::init_runtime;
 pub use scrfd::Scrfd;
 pub use scripted::{Scripted, is_script};
+pub use tiles::Tiles;
 pub use yunet::YuNet;
 
 /// Finds faces. One per worker thread; what it allocates it reuses from frame to frame.
@@ -70,6 +73,8 @@ pub struct Settings {
     pub min_face_px: f32,
     /// What only a cascade has.
     pub haar: HaarSettings,
+    /// Whether a model looks at overlapping crops, too.
+    pub tiles: Option<Tiles>,
 }
 
 impl Settings {
@@ -91,6 +96,9 @@ impl Settings {
             if !(0.0..=1.0).contains(&value) {
                 return Err(ModelError::Settings(format!("detector.{name} is {value}, it must be from 0 to 1")));
             }
+        }
+        if let Some(tiles) = self.tiles {
+            tiles.check()?;
         }
         if !(self.min_face_px >= 0.0 && self.min_face_px.is_finite()) {
             return Err(ModelError::Settings(format!("detector.min_face_px is {}, it must be 0 or more", self.min_face_px)));
@@ -259,7 +267,15 @@ pub fn needs_runtime(model: &Path) -> bool {
 }
 
 /// Loads a scripted detector (`.toml`), a cascade (`.xml`), or a model of any [`Family`]; for a model, [`init_runtime`] comes first.
+/// With `settings.tiles` a model looks at crops, too; a cascade sees every pixel anyway.
 pub fn load(model: &Path, settings: &Settings) -> Result<Box<dyn Detector>, ModelError> {
+    let Some(tiles) = settings.tiles.filter(|_| needs_runtime(model)) else { return load_plain(model, settings) };
+    settings.check()?;
+    let inner = load_plain(model, &Settings { min_face_px: 0.0, tiles: None, ..*settings })?;
+    Ok(Box::new(Tiled::new(inner, tiles, settings)))
+}
+
+fn load_plain(model: &Path, settings: &Settings) -> Result<Box<dyn Detector>, ModelError> {
     if is_script(model) {
         return Ok(Box::new(Scripted::load(model, settings)?));
     }

@@ -23,6 +23,7 @@ fn a_wrong_library_is_an_error_and_never_a_panic() {
         nms_iou: 0.3,
         min_face_px: 0.0,
         haar: HaarSettings::DEFAULT,
+        tiles: None,
     };
     assert!(matches!(load(&text, &settings), Err(ModelError::NoRuntime)));
 }

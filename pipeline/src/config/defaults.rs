@@ -9,7 +9,7 @@ use facestream_schemas::envelope::{Format, TimeUnit};
 use super::{
     Annotate, Annotation, ByteSize, Config, Count, DeadLetters, Detector, Envelope, EventFormat, Events, Fetch, GroupProtocol,
     Haar, Http, Journal, Kafka, Late, Live, Load, Log, LogFormat, Metrics, OnGap, Parquet, Policy, Run, Secret, Settings, Start,
-    Store, Track, What, Windows, Workers,
+    Store, Tiles, Track, What, Windows, Workers,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -35,6 +35,7 @@ impl Default for Config {
                 max_faces: 1_000,
             },
             haar: Haar { cascade: String::new(), scale_factor: 1.1, min_neighbors: 3 },
+            tiles: Tiles { enabled: false, size: 960, overlap: 0.25 },
             workers: Workers { count: Count::Auto, in_flight: ByteSize(64 * MIB), pending_rows: ByteSize(32 * MIB) },
             run: Run { drain_timeout: Duration::from_secs(20) },
             store: Store { url: String::new(), options: Settings::default() },

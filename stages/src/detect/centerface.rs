@@ -144,6 +144,7 @@ mod tests {
         nms_iou: 0.3,
         min_face_px: 0.0,
         haar: HaarSettings::DEFAULT,
+        tiles: None,
     };
 
     #[test]

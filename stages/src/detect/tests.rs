@@ -8,6 +8,7 @@ const GOOD: Settings = Settings {
     nms_iou: 0.3,
     min_face_px: 0.0,
     haar: HaarSettings::DEFAULT,
+    tiles: None,
 };
 
 #[track_caller]

@@ -111,7 +111,7 @@ mod tests {
             boxes in prop::collection::vec((prop::array::uniform2(0_u8..60), prop::array::uniform2(1_u8..40), 30_u8..100), 0..30),
             min_face_px in prop::sample::select(vec![0.0_f32, 10.0, 25.0]),
         ) {
-            let settings = Settings { input: Size { w: 32, h: 32 }, score_threshold: 0.6, nms_iou: 0.3, min_face_px, haar: HaarSettings::DEFAULT };
+            let settings = Settings { input: Size { w: 32, h: 32 }, score_threshold: 0.6, nms_iou: 0.3, min_face_px, haar: HaarSettings::DEFAULT, tiles: None };
             let all: Vec<_> = boxes
                 .into_iter()
                 .map(|([x, y], [w, h], score)| at(x.into(), y.into(), w.into(), h.into(), f32::from(score) / 100.0))
@@ -140,6 +140,7 @@ mod tests {
             nms_iou: 0.3,
             min_face_px: 20.0,
             haar: HaarSettings::DEFAULT,
+            tiles: None,
         };
         let (kept, remembered) =
             split(vec![at(0.0, 0.0, 10.0, 10.0, 0.9), at(50.0, 0.0, 30.0, 30.0, 0.8)], Vec::new(), &settings);
@@ -155,6 +156,7 @@ mod tests {
             nms_iou: 0.3,
             min_face_px: 0.0,
             haar: HaarSettings::DEFAULT,
+            tiles: None,
         };
         let flood = (0..5_000).map(|n| at(n as f32, 0.0, 5.0, 5.0, 0.4)).collect();
         let (_, remembered) = split(Vec::new(), flood, &settings);
@@ -177,6 +179,7 @@ mod tests {
                     nms_iou: 0.3,
                     min_face_px,
                     haar: HaarSettings::DEFAULT,
+                    tiles: None,
                 };
                 let (mut plain, mut remembering) = (load(&model, &settings).unwrap(), load(&model, &settings).unwrap());
                 remembering.remember_weak(0.02);

@@ -167,6 +167,7 @@ impl Bare {
             nms_iou: detector.nms_iou,
             min_face_px: detector.min_face_px,
             haar: HaarSettings::DEFAULT,
+            tiles: None,
         };
         let model = folders.find(&detector.model).unwrap_or_else(|error| panic!("{error}")).path;
         Bare { model, settings, limits: Limits { max_pixels: envelope.max_pixels }, pictures }

@@ -33,6 +33,8 @@ pub(super) fn ranges(c: &Config) -> Vec<Range> {
         ),
         ("detector.min_face_px", (c.detector.min_face_px >= 0.0, "is below 0".to_owned())),
         ("detector.max_faces", (c.detector.max_faces > 0, "has to be at least 1".to_owned())),
+        ("tiles.size", ((64..=16_384).contains(&c.tiles.size), "has to be from 64 to 16384 pixels".to_owned())),
+        ("tiles.overlap", ((0.0..=0.5).contains(&c.tiles.overlap), format!("{} is not between 0 and 0.5", c.tiles.overlap))),
         (
             "haar.cascade",
             (

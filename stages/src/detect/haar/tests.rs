@@ -18,6 +18,7 @@ const SETTINGS: Settings = Settings {
     nms_iou: 0.3,
     min_face_px: 0.0,
     haar: HaarSettings::DEFAULT,
+    tiles: None,
 };
 const DEFAULT: &str = "haarcascade_frontalface_default.xml";
 
