@@ -276,12 +276,12 @@ mod tests {
         let telling = Telling { events: Some(events), windows: None };
         let (now, gauge) = (Instant::now(), IntGauge::new("gauge", "help").expect("a gauge"));
         let partition = Partition { topic: "cams".into(), number: 0 };
-        let stages = Stages::new(&partition, Some(tracks), settings, Memory::default(), now);
+        let stages = Stages::new(&partition, Some(tracks), settings, None, Memory::default(), now);
         let budget = Budget::new(1 << 20, gauge.clone(), gauge.clone());
         let mut collected = Collected::new(stages, telling, Offset(0), None, budget);
         // Frames 0 and 2 have a face each, at nearly the same place; frame 1 has none.
         for number in [2, 1, 0] {
-            collected.insert(number, samples::frame(number as i64), Vec::new(), now);
+            collected.insert(number, samples::frame(number as i64), Vec::new(), None, now);
         }
         let told: Vec<serde_json::Value> = collected
             .take_outgoing()

@@ -33,7 +33,7 @@ pub(super) fn prepare(folders: &Folders) -> anyhow::Result<()> {
 pub(super) fn run(model: &Path, input: Option<Size>) -> anyhow::Result<Trial> {
     let input = input.unwrap_or(ANY);
     let haar = HaarSettings::DEFAULT;
-    let settings = Settings { input, score_threshold: 0.6, nms_iou: 0.3, min_face_px: 0.0, haar };
+    let settings = Settings { input, score_threshold: 0.6, nms_iou: 0.3, min_face_px: 0.0, haar, tiles: None };
     let mut detector = detect::load(model, &settings)?;
     let pixels = vec![128; input.w as usize * input.h as usize * 3];
     let started = Instant::now();
