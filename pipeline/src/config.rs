@@ -45,6 +45,8 @@ pub use units::{ByteSize, Count};
 pub struct Config {
     pub kafka: Kafka,
     pub detector: Detector,
+    pub haar: Haar,
+    pub tiles: Tiles,
     pub workers: Workers,
     pub run: Run,
     pub store: Store,
@@ -121,7 +123,7 @@ pub enum OnGap {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Detector {
-    /// `auto`, `yunet`, `centerface` or the path of a model file.
+    /// `auto`, a name as `facestream models ls` lists them, or the path of a model file.
     pub model: String,
     /// Detections below this score are dropped, 0 to 1.
     #[serde(serialize_with = "units::short_f32")]
@@ -135,6 +137,33 @@ pub struct Detector {
     /// Faces whose shorter side is below this many pixels of the original image are dropped; 0 keeps all.
     #[serde(serialize_with = "units::short_f32")]
     pub min_face_px: f32,
+    /// A frame with more faces than this is a `detector_error`.
+    pub max_faces: u32,
+}
+
+/// The cascade of Haar features, where that is the detector.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Haar {
+    /// The cascade that `detector.model = "haar"` stands for: the path of an XML file; empty for Debian's frontal face.
+    pub cascade: String,
+    /// Each size of window is this many times the one before.
+    pub scale_factor: f64,
+    /// A face is where more than this many windows nearly coincide.
+    pub min_neighbors: u32,
+}
+
+/// Overlapping crops of large pictures, for small faces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tiles {
+    /// Whether crops are looked at beside the whole picture.
+    pub enabled: bool,
+    /// Width of a crop in pixels of the picture; its height follows from the shape of `detector.input`.
+    pub size: u32,
+    /// The least that neighbours share, as a share of their sides.
+    #[serde(serialize_with = "units::short_f32")]
+    pub overlap: f32,
 }
 
 /// The worker threads and the two memory budgets.

@@ -129,7 +129,16 @@ impl Fetcher {
         metrics: Metrics,
         runtime: Handle,
     ) -> Result<Self, FetchSetupError> {
-        let allowed = parse(settings)?;
+        Self::of(parse(settings)?, settings, store, (in_flight, metrics, runtime))
+    }
+
+    /// A fetcher of what is allowed, whatever the settings say of that.
+    pub fn of(
+        allowed: Allowed,
+        settings: &config::Fetch,
+        store: &config::Store,
+        (in_flight, metrics, runtime): (Budget, Metrics, Handle),
+    ) -> Result<Self, FetchSetupError> {
         let buckets = Buckets::open(&allowed, settings, store)?;
         Self::with(settings, allowed, buckets, Arc::new(System::default()), (in_flight, metrics, runtime))
     }

@@ -6,7 +6,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use facestream::commands::{bench, check, config, demo, dlq, exit_code, health, journal, metrics, produce, run};
+use facestream::commands::{
+    bench, check, config, demo, detect, dlq, eval, exit_code, health, journal, metrics, models, produce, run,
+};
 
 const ABOUT: &str = "Camera frames from Kafka, faces to Parquet.
 
@@ -16,13 +18,16 @@ whatever happens.";
 
 const EXAMPLES: &str = "First steps:
   facestream demo                              see it work, with nothing else installed
+  facestream detect photo.jpg                  the faces in a picture, here and now
   facestream config init                       write facestream.toml, every key explained
   facestream check                             see whether all is in place
   facestream run                               consume, detect, write; Ctrl-C stops
   facestream produce --topic frames photos/    send pictures
   facestream journal verify                    prove that every message has its row once
   facestream dlq ls                            what failed, and why
+  facestream models ls                         which detectors there are, and what is missing
   facestream bench --quick                     how many frames a second this machine takes
+  facestream eval --truth faces.jsonl          how accurate the detector is on labelled pictures
 
 Every value of the configuration can be given in the file, as FACESTREAM__SECTION__KEY in the environment, or with \
 --set section.key=value; the later win.
@@ -39,29 +44,35 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Detect(detect::Args),
     Run(run::Args),
     Check(check::Args),
     Produce(produce::Args),
     Config(config::Args),
     Journal(journal::Args),
     Dlq(dlq::Args),
+    Models(models::Args),
     Metrics(metrics::Args),
     Health(health::Args),
     Bench(bench::Args),
+    Eval(eval::Args),
 }
 
 fn main() -> ExitCode {
     let done = match &Cli::parse().command {
         Command::Demo(args) => demo::run(args).map(|()| 0),
+        Command::Detect(args) => detect::run(args).map(|()| 0),
         Command::Run(args) => run::run(args).map(|()| 0),
         Command::Check(args) => check::run(args),
         Command::Produce(args) => produce::run(args).map(|()| 0),
         Command::Config(args) => config::run(args).map(|()| 0),
         Command::Journal(args) => journal::run(args),
         Command::Dlq(args) => dlq::run(args),
+        Command::Models(args) => models::run(args),
         Command::Metrics(args) => metrics::run(args).map(|()| 0),
         Command::Health(args) => health::run(args).map(|()| 0),
         Command::Bench(args) => bench::run(args).map(|()| 0),
+        Command::Eval(args) => eval::run(args),
     };
     match done {
         Ok(code) => code.into(),

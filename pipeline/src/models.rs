@@ -1,8 +1,12 @@
 //! Where ONNX Runtime's library and the models lie, and whether they are the right ones.
 //!
 //! In: the environment (`FACESTREAM_CACHE`, `FACESTREAM_MODELS`, `ORT_DYLIB_PATH`, the user's cache folder) and what the
-//! configuration calls the model. Out: paths, with the sha256 that goes into every row. Invariant: a file that set-up
-//! fetches is handed out only if its bytes are the pinned ones (`deploy/artifacts.sha256`, which set-up reads too).
+//! configuration calls the model. Out: paths, with the sha256 that goes into every row. Invariant: a file that is known or was added
+//! by name is handed out only if its bytes are the pinned ones: of the library in `deploy/artifacts.sha256`, of models in
+//! `deploy/models.toml` ([`registry`]), which set-up reads too, or in its description ([`added`]).
+
+pub mod added;
+pub mod registry;
 
 use std::env::consts::ARCH;
 use std::ffi::OsString;
@@ -13,9 +17,17 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use registry::{Known, Licence, known};
+
+const SETUP: &str = "run `make setup` in facestream's source folder";
 const ARTIFACTS: &str = include_str!("../../deploy/artifacts.sha256");
-const YUNET: &str = "models/yunet_n_dynamic.onnx";
-const CENTERFACE: &str = "models/centerface.onnx";
+/// What `auto` is where it is installed, and where it is not.
+const FIRST_CHOICE: &str = "yunet";
+const SECOND_CHOICE: &str = "centerface";
+/// The cascade's name.
+pub const HAAR: &str = "haar";
+/// Where Debian's opencv-data puts the cascade for faces from the front.
+pub const CASCADE: &str = "/usr/share/opencv4/haarcascades/haarcascade_frontalface_default.xml";
 
 /// Why there is no library or model to work with. Each says what mends it.
 #[derive(Debug, Error)]
@@ -24,7 +36,7 @@ pub enum ModelsError {
     #[error("{what} is missing: there is no {}: {mend}", path.display())]
     Missing {
         /// What the file is, for people.
-        what: &'static str,
+        what: String,
         /// Where it was looked for.
         path: PathBuf,
         /// What to do.
@@ -50,9 +62,42 @@ pub enum ModelsError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file cannot be written.
+    #[error("cannot write {}: is it a folder that you may write into?", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The description of an added model makes no sense.
+    #[error("the description {} is damaged: {cause}: remove it, or add the model again with --force", path.display())]
+    Description {
+        /// The description.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// The configured model is neither a name nor a file.
-    #[error("detector.model {0:?} is not a file, nor one of \"auto\", \"yunet\" and \"centerface\"")]
-    Unknown(String),
+    #[error("there is no file and no model {name:?}{}: `facestream models ls` lists the models, which are \"auto\", {names}", or_rather(.nearest.as_deref()))]
+    Unknown {
+        /// What was looked for.
+        name: String,
+        /// The name that is most like it, if one is.
+        nearest: Option<String>,
+        /// All names.
+        names: String,
+    },
+    /// A known model of which no file is pinned was not added.
+    #[error("the model {name} is not there, and is not fetched ({licence}): {get}", licence = licence.text)]
+    NotAdded {
+        /// Its name.
+        name: String,
+        /// Why it is not fetched.
+        licence: Licence,
+        /// How to get it.
+        get: String,
+    },
     /// Set-up has no library for this kind of machine.
     #[error("no ONNX Runtime library is known for {ARCH}: install one and name it in ORT_DYLIB_PATH")]
     Machine,
@@ -100,80 +145,129 @@ impl Folders {
             File::open(library).map_err(|source| ModelsError::Read { path: library.clone(), source })?;
             return Ok(library.clone());
         }
-        let name = artifacts().map(|pin| pin.name).find(|name| name.starts_with("lib/")).ok_or(ModelsError::Machine)?;
-        Ok(self.pinned("ONNX Runtime's library", name)?.path)
+        let (sha256, name) = library().ok_or(ModelsError::Machine)?;
+        Ok(pinned("ONNX Runtime's library", self.cache.join(name), sha256, SETUP)?.path)
     }
 
-    /// The model of this name: "yunet", "centerface", "auto" (YuNet if its file is in the model folder, else CenterFace) or a path.
+    /// The model of this name: "auto" (YuNet if its file is in the model folder, else CenterFace), "haar" (Debian's cascade), one that is
+    /// known or was added, or a path.
     pub fn find(&self, model: &str) -> Result<ModelFile, ModelsError> {
-        match model {
-            "auto" if self.place(YUNET).exists() => self.find("yunet"),
-            "auto" | "centerface" => self.pinned("the CenterFace model", CENTERFACE),
-            "yunet" => self.pinned("the YuNet model", YUNET),
-            path if Path::new(path).is_file() => {
-                let path = PathBuf::from(path);
-                Ok(ModelFile { sha256: sum(&path)?, path })
-            }
-            other => Err(ModelsError::Unknown(other.to_owned())),
+        if model == "auto" {
+            return self.find(self.auto());
         }
+        if model == HAAR {
+            return cascade("");
+        }
+        if let Some((known, pin)) = known(model).and_then(|known| Some((known, known.pin.as_ref()?))) {
+            return pinned(&format!("the model {model}"), self.folder().join(&pin.file), &pin.sha256, &self.mend(known));
+        }
+        if let Some(added) = self.added(model)? {
+            let mend = format!("add it again: facestream models add {model} FILE --force");
+            return pinned(&format!("the model {model}"), self.folder().join(&added.pin.file), &added.pin.sha256, &mend);
+        }
+        if let Some(known) = known(model) {
+            let (name, licence) = (known.name.clone(), known.licence.clone());
+            return Err(ModelsError::NotAdded { name, licence, get: known.get.clone().unwrap_or_default() });
+        }
+        if Path::new(model).is_file() {
+            let path = PathBuf::from(model);
+            return Ok(ModelFile { sha256: sum(&path)?, path });
+        }
+        Err(self.unknown(model))
     }
 
-    /// Where a file of `deploy/artifacts.sha256` lies: in the cache folder, or, if it is a model, in the folder for those.
-    fn place(&self, name: &str) -> PathBuf {
-        match (&self.models, name.strip_prefix("models/")) {
-            (Some(models), Some(file)) => models.join(file),
-            _ => self.cache.join(name),
-        }
+    /// What "auto" stands for here.
+    #[must_use]
+    pub fn auto(&self) -> &'static str {
+        let pin = known(FIRST_CHOICE).and_then(|known| known.pin.as_ref());
+        if pin.is_some_and(|pin| self.folder().join(&pin.file).exists()) { FIRST_CHOICE } else { SECOND_CHOICE }
     }
 
-    fn pinned(&self, what: &'static str, name: &str) -> Result<ModelFile, ModelsError> {
-        let path = self.place(name);
-        let found = match sum(&path) {
-            Err(ModelsError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return Err(ModelsError::Missing { what, mend: self.mend(name), path });
-            }
-            sum => sum?,
-        };
-        match artifacts().find(|pin| pin.name == name) {
-            Some(pin) if pin.sha256 == found => Ok(ModelFile { path, sha256: found }),
-            Some(pin) => Err(ModelsError::Wrong { path, found, expected: pin.sha256.to_owned(), mend: self.mend(name) }),
-            None => Err(ModelsError::Machine),
-        }
+    /// The folder that models lie in.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.models.clone().unwrap_or_else(|| self.cache.join("models"))
+    }
+
+    /// The model that the user added under this name.
+    pub fn added(&self, name: &str) -> Result<Option<added::Added>, ModelsError> {
+        if added::check_name(name).is_ok() { added::find(&self.folder(), name) } else { Ok(None) }
+    }
+
+    /// What one may do with the weights, where that is known.
+    #[must_use]
+    pub fn licence(&self, model: &str) -> Option<Licence> {
+        let name = if model == "auto" { self.auto() } else { model };
+        let added = || Some(self.added(name).ok()??.licence);
+        known(name).map(|known| known.licence.clone()).or_else(added)
+    }
+
+    /// The error for a name that nothing has.
+    #[must_use]
+    pub fn unknown(&self, name: &str) -> ModelsError {
+        let mut names: Vec<_> = registry::all().iter().map(|known| known.name.clone()).chain([HAAR.to_owned()]).collect();
+        let added = added::names(&self.folder()).unwrap_or_default();
+        names.extend(added.into_iter().filter(|name| known(name).is_none()));
+        let likeness = |other: &String| strsim::jaro_winkler(name, other);
+        let nearest = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|other| likeness(other) > 0.8);
+        let nearest = nearest.cloned();
+        let names = names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        ModelsError::Unknown { name: name.to_owned(), nearest, names }
     }
 
     /// Set-up fills the cache folder only: a folder that the user named is the user's to fill.
-    fn mend(&self, name: &str) -> String {
-        let setup = "run `make setup` in facestream's source folder";
+    fn mend(&self, known: &Known) -> String {
+        let name = &known.name;
+        let get = known.get.clone().unwrap_or_else(|| format!("`facestream models pull {name}` fetches it"));
+        let else_use = if name == FIRST_CHOICE { "; or use detector.model \"auto\" or \"centerface\"" } else { "" };
         match &self.models {
-            Some(models) if name.starts_with("models/") => {
-                format!("put the right file into {}, or unset FACESTREAM_MODELS and {setup}", models.display())
-            }
-            _ if name == YUNET => {
-                format!("{setup}; where its address cannot be reached, use detector.model \"auto\" or \"centerface\"")
-            }
-            _ => setup.to_owned(),
+            Some(models) => format!("{get}; FACESTREAM_MODELS has it looked for in {}{else_use}", models.display()),
+            None => get + else_use,
         }
     }
 }
 
-/// A line of `deploy/artifacts.sha256`.
-struct Pin {
-    sha256: &'static str,
-    /// Path inside the cache folder.
-    name: &'static str,
+/// The cascade that `detector.model = "haar"` stands for: the file that `haar.cascade` names, or Debian's where it is empty.
+pub fn cascade(named: &str) -> Result<ModelFile, ModelsError> {
+    let path = PathBuf::from(if named.is_empty() { CASCADE } else { named });
+    match sum(&path) {
+        Ok(sha256) => Ok(ModelFile { path, sha256 }),
+        Err(ModelsError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            let mend = "install Debian's package opencv-data, or name a cascade in haar.cascade".to_owned();
+            Err(ModelsError::Missing { what: "the Haar cascade".to_owned(), mend, path })
+        }
+        Err(error) => Err(error),
+    }
 }
 
-/// The pinned files of this machine.
-fn artifacts() -> impl Iterator<Item = Pin> {
-    ARTIFACTS.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+fn or_rather(name: Option<&str>) -> String {
+    name.map_or_else(String::new, |name| format!(", did you mean {name:?}?"))
+}
+
+/// The file at `path` if its bytes are the pinned ones.
+fn pinned(what: &str, path: PathBuf, sha256: &str, mend: &str) -> Result<ModelFile, ModelsError> {
+    let mend = mend.to_owned();
+    match sum(&path) {
+        Err(ModelsError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(ModelsError::Missing { what: what.to_owned(), path, mend })
+        }
+        Err(error) => Err(error),
+        Ok(found) if found == sha256 => Ok(ModelFile { path, sha256: found }),
+        Ok(found) => Err(ModelsError::Wrong { path, found, expected: sha256.to_owned(), mend }),
+    }
+}
+
+/// The sum and the place in the cache folder of this machine's library.
+fn library() -> Option<(&'static str, &'static str)> {
+    ARTIFACTS.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
         let mut words = line.split_whitespace();
-        let pin = Pin { sha256: words.next()?, name: words.next()? };
-        words.next().is_none_or(|machine| machine == ARCH).then_some(pin)
+        let library = (words.next()?, words.next()?);
+        (words.next() == Some(ARCH)).then_some(library)
     })
 }
 
 /// The sha256 of a file's bytes, in hexadecimal.
-fn sum(path: &Path) -> Result<String, ModelsError> {
+pub fn sum(path: &Path) -> Result<String, ModelsError> {
     let read = |source| ModelsError::Read { path: path.to_owned(), source };
     let mut hash = Sha256::new();
     io::copy(&mut File::open(path).map_err(read)?, &mut hash).map_err(read)?;
@@ -181,92 +275,4 @@ fn sum(path: &Path) -> Result<String, ModelsError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-    use tempfile::TempDir;
-
-    /// Folders of an environment made of these variables alone.
-    fn folders(variables: &[(&str, &Path)]) -> Folders {
-        Folders::of(|name| Some(variables.iter().find(|(key, _)| *key == name)?.1.into())).unwrap()
-    }
-
-    fn message(error: impl std::error::Error) -> String {
-        error.to_string()
-    }
-
-    #[test]
-    fn the_cache_folder_is_the_first_of_its_three_names() {
-        let (own, xdg, home) = (Path::new("/own"), Path::new("/xdg"), Path::new("/h"));
-        let all = folders(&[("FACESTREAM_CACHE", own), ("XDG_CACHE_HOME", xdg), ("HOME", home)]);
-        assert_eq!(all.place(CENTERFACE), Path::new("/own/models/centerface.onnx"));
-        assert_eq!(
-            folders(&[("XDG_CACHE_HOME", xdg), ("HOME", home)]).place(CENTERFACE),
-            Path::new("/xdg/facestream/models/centerface.onnx")
-        );
-        let empty = folders(&[("FACESTREAM_CACHE", Path::new("")), ("HOME", home)]);
-        assert_eq!(empty.place(CENTERFACE), Path::new("/h/.cache/facestream/models/centerface.onnx"));
-        assert!(matches!(Folders::of(|_| None), Err(ModelsError::NoCache)));
-    }
-
-    #[test]
-    fn a_missing_model_names_the_file_and_the_command() {
-        let cache = TempDir::new().unwrap();
-        let folders = folders(&[("FACESTREAM_CACHE", cache.path())]);
-        let said = message(folders.find("auto").unwrap_err());
-        assert!(said.contains(&cache.path().join("models/centerface.onnx").display().to_string()), "{said}");
-        assert!(said.contains("make setup"), "{said}");
-        let said = message(folders.find("yunet").unwrap_err());
-        assert!(said.contains("yunet_n_dynamic.onnx") && said.contains("\"centerface\""), "{said}");
-    }
-
-    #[test]
-    fn a_wrong_model_names_the_sum_found_and_the_sum_expected() {
-        let models = TempDir::new().unwrap();
-        fs::write(models.path().join("yunet_n_dynamic.onnx"), "abc").unwrap();
-        let folders = folders(&[("HOME", Path::new("/nonexistent")), ("FACESTREAM_MODELS", models.path())]);
-        // The example of FIPS 180-2, appendix B.1.
-        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        // "auto" must not fall back to CenterFace in silence where YuNet is there and broken.
-        for name in ["auto", "yunet"] {
-            let said = message(folders.find(name).unwrap_err());
-            assert!(said.contains(abc), "{said}");
-            assert!(said.contains("104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12"), "{said}");
-            assert!(said.contains(&models.path().display().to_string()), "{said}");
-        }
-    }
-
-    #[test]
-    fn a_path_is_taken_as_it_is_with_its_sum() {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("mine.onnx");
-        fs::write(&path, "abc").unwrap();
-        let folders = folders(&[("HOME", folder.path())]);
-        let found = folders.find(path.to_str().unwrap()).unwrap();
-        assert_eq!(found.path, path);
-        assert!(found.sha256.starts_with("ba7816bf"));
-        let said = message(folders.find("yunett").unwrap_err());
-        assert!(said.contains("\"yunett\"") && said.contains("\"yunet\""), "{said}");
-    }
-
-    #[test]
-    fn the_library_is_the_callers_own_or_the_pinned_one() {
-        let folder = TempDir::new().unwrap();
-        let own = folder.path().join("libonnxruntime.so");
-        let named = folders(&[("HOME", folder.path()), ("ORT_DYLIB_PATH", &own)]);
-        assert!(message(named.runtime_library().unwrap_err()).contains("libonnxruntime.so"));
-        fs::write(&own, "").unwrap();
-        assert_eq!(named.runtime_library().unwrap(), own);
-        let said = message(folders(&[("FACESTREAM_CACHE", folder.path())]).runtime_library().unwrap_err());
-        assert!(said.contains("lib/libonnxruntime.so.1.") && said.contains("make setup"), "{said}");
-    }
-
-    #[test]
-    fn every_pin_is_a_sum_and_a_place() {
-        let pins: Vec<Pin> = artifacts().collect();
-        assert!(pins.iter().all(|pin| pin.sha256.len() == 64 && pin.sha256.bytes().all(|byte| byte.is_ascii_hexdigit())));
-        for name in [YUNET, CENTERFACE] {
-            assert_eq!(pins.iter().filter(|pin| pin.name == name).count(), 1, "{name}");
-        }
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@
 //! Invariant: a picture depends on nothing but size, quality, camera, number of people and its own number; a face is
 //! wholly inside the picture and listed, or not there at all: people come and go between two pictures, never by halves.
 
+mod crowd;
 mod path;
 mod portrait;
 mod texture;
@@ -17,7 +18,7 @@ use path::{Path, Place};
 use portrait::{FACE, HEAD, LANDMARKS, Portrait};
 
 /// JPEG quality that brings a 1920x1080 picture to about 290 kB.
-const QUALITY: i32 = 85;
+pub const QUALITY: i32 = 85;
 
 /// One virtual camera.
 pub struct Scene {
@@ -80,9 +81,14 @@ impl Scene {
     /// Picture number `n`, not encoded.
     #[must_use]
     pub fn view(&self, n: u64) -> View {
+        self.view_of(self.people.iter().filter_map(|path| path.at(n)))
+    }
+
+    /// The background with heads in these places.
+    fn view_of(&self, places: impl IntoIterator<Item = Place>) -> View {
         let mut view = View { rgb: self.background.clone(), size: self.size, faces: Vec::new(), landmarks: Vec::new() };
         let mut resizer = Resizer::new();
-        for place in self.people.iter().filter_map(|path| path.at(n)) {
+        for place in places {
             blend(&mut view.rgb, self.size, &self.portrait.resized(&mut resizer, place.side), place);
             view.faces.push(place.face());
             view.landmarks.push(place.landmarks());
@@ -96,7 +102,18 @@ impl Scene {
     /// With a quality that is not 1 to 100, or a size that JPEG does not have.
     #[must_use]
     pub fn picture(&self, n: u64) -> Picture {
-        let View { rgb, size, faces, .. } = self.view(n);
+        self.view(n).encoded(self.quality)
+    }
+}
+
+impl View {
+    /// The view as a JPEG.
+    ///
+    /// # Panics
+    /// With a quality that is not 1 to 100, or a size that JPEG does not have.
+    #[must_use]
+    pub fn encoded(self, quality: i32) -> Picture {
+        let Self { rgb, size, faces, .. } = self;
         let image = turbojpeg::Image {
             pixels: &rgb[..],
             width: size.w as usize,
@@ -104,8 +121,7 @@ impl Scene {
             height: size.h as usize,
             format: turbojpeg::PixelFormat::RGB,
         };
-        let jpeg =
-            turbojpeg::compress(image, self.quality, turbojpeg::Subsamp::Sub2x2).expect("a quality and size that JPEG has");
+        let jpeg = turbojpeg::compress(image, quality, turbojpeg::Subsamp::Sub2x2).expect("a quality and size that JPEG has");
         Picture { jpeg: jpeg.to_vec(), size, faces }
     }
 }

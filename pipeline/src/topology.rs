@@ -188,13 +188,17 @@ async fn poll_to_the_end(poller: Poller) -> Result<(), TopologyError> {
 }
 
 fn blueprint(config: &Config, run_id: &Arc<str>, live: &Live, metrics: &Metrics) -> Result<Blueprint, TopologyError> {
-    let Ready { model, settings } = make_ready(&config.detector).map_err(|error| match error {
+    let Ready { model, settings, licence } = make_ready(config).map_err(|error| match error {
         DetectorError::Models(error) => TopologyError::Models(error),
         DetectorError::Library(error) => TopologyError::Detector(error.into()),
     })?;
+    if let Some(licence) = licence.filter(|licence| licence.non_commercial) {
+        tracing::warn!(model = config.detector.model, "the licence of this model forbids commercial use: {}", licence.text);
+    }
     Ok(Blueprint {
         model: model.path,
         settings,
+        max_faces: config.detector.max_faces,
         max_skew: config.windows.max_skew,
         dead_letters: (!config.dead_letters.topic.is_empty()).then_some(config.dead_letters.max_bytes.bytes()),
         run_id: Arc::clone(run_id),
@@ -209,7 +213,7 @@ fn spawn_workers(parts: Vec<Parts>, blueprint: &Blueprint, jobs: &Receiver<Job>)
     parts.into_iter().zip(0..).map(|(parts, id)| workers::spawn(id, parts, blueprint.clone(), jobs.clone())).collect()
 }
 
-fn budget(name: BudgetName, bytes: u64, metrics: &Metrics) -> Budget {
+pub(crate) fn budget(name: BudgetName, bytes: u64, metrics: &Metrics) -> Budget {
     metrics.budget_limit_bytes.of(name).set(bytes as i64);
     let (in_use, peak) = (metrics.budget_bytes.of(name).clone(), metrics.budget_peak_bytes.of(name).clone());
     Budget::new(usize::try_from(bytes).unwrap_or(usize::MAX), in_use, peak)

@@ -75,6 +75,8 @@ pub struct Blueprint {
     pub model: PathBuf,
     /// Detector settings.
     pub settings: Settings,
+    /// More faces than this in one picture are the detector's error.
+    pub max_faces: u32,
     /// How far from the record's time a row's folder may lie.
     pub max_skew: Duration,
     /// The largest value in a dead letter, in bytes, if there is a topic for them.
@@ -97,7 +99,7 @@ impl Blueprint {
             detector.remember_weak(live::BLURRED_FROM.min(self.settings.score_threshold));
         }
         // Each frame brings its topic's own.
-        let decode = Decode::new(Limits { max_pixels: 0 }, detector.input())?;
+        let decode = Decode::new(Limits { max_pixels: 0 }, detector.decode_for())?;
         let identity = Arc::new(detector.identity().clone());
         Ok(Parts { decode, detector, identity })
     }
@@ -268,7 +270,8 @@ impl Worker {
         };
 
         let started = Instant::now();
-        let outcome = self.parts.detector.detect(&image);
+        let most = self.blueprint.max_faces as usize;
+        let outcome = self.parts.detector.detect(&image).and_then(|faces| detect::believable(faces, most));
         let detect = started.elapsed();
         self.blueprint.metrics.stage_seconds.of(Stage::Detect).observe(detect.as_secs_f64());
         let (detector, easel) = (&self.parts.detector, &mut self.easel);

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::message::{Message, rfc3339};
 use crate::tables::FrameRow;
 use crate::window::WindowRow;
+pub use body::Face;
 use body::{FaceEvent, FrameEvent, WindowEvent};
 
 /// Version of the event formats, in the header and the field `schema_version`. Fields are only ever added.

@@ -124,6 +124,11 @@ pub struct Size {
     pub h: u32,
 }
 
+impl Size {
+    /// Larger than any picture.
+    pub const MAX: Self = Self { w: u32::MAX, h: u32::MAX };
+}
+
 /// What is known of a message without looking at its pixels. Every message has one, broken envelopes too.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FrameMeta {

@@ -81,7 +81,7 @@ struct Buffers {
 }
 
 impl Decode {
-    /// A decoder for images that will be fitted into `target`, the detector's input.
+    /// A decoder for images that will be fitted into `target`: what the detector says in `decode_for`.
     pub fn new(limits: Limits, target: Size) -> Result<Self, DecodeSetupError> {
         Ok(Self { jpeg: jpeg::JpegDecode::new(target)?, limits, buffers: Buffers::default() })
     }

@@ -1,7 +1,7 @@
 //! From an image to a detector's input tensor, and from the tensor's coordinates back.
 //!
 //! In: RGB8 pixels of any size. Out: an f32 tensor of the detector's size, planes top-down, the image scaled to fit with its
-//! aspect ratio kept, top left, black beside it. Invariant: the tensor's memory is allocated once.
+//! aspect ratio kept, top left, black beside it, each value as the network wants it ([`Levels`]). Invariant: the tensor's memory is allocated once.
 
 use facestream_schemas::{Bbox, Size};
 use fast_image_resize::images::{TypedImage, TypedImageRef};
@@ -33,6 +33,24 @@ pub enum Planes {
     Rgb,
     /// Blue, green, red.
     Bgr,
+}
+
+/// What a network wants to be given for a pixel's 0 to 255: `(value - mean) / divisor`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Levels {
+    /// What becomes 0.
+    pub mean: f32,
+    /// What lies this far above it becomes 1; a power of two, so that the result is exact.
+    pub divisor: f32,
+}
+
+impl Levels {
+    /// Values as they are.
+    pub const RAW: Self = Self { mean: 0.0, divisor: 1.0 };
+
+    fn of(self, value: u8) -> f32 {
+        (f32::from(value) - self.mean) / self.divisor
+    }
 }
 
 /// Original pixels per pixel of the tensor. The two differ a little, as the fitted image has whole pixels.
@@ -69,11 +87,12 @@ impl Scale {
 /// Fits images into one reused tensor.
 ///
 /// The padding is black, which is what a convolution's own zero padding means to networks that take raw 0..255 values, and
-/// what `OpenCV`'s `FaceDetectorYN` pads with.
+/// what `OpenCV`'s `FaceDetectorYN` and `InsightFace` pad with.
 #[derive(Debug)]
 pub struct Letterbox {
     input: Size,
     planes: Planes,
+    levels: Levels,
     resizer: Resizer,
     /// The fitted image, RGB8.
     fitted: Vec<u8>,
@@ -83,13 +102,14 @@ pub struct Letterbox {
 }
 
 impl Letterbox {
-    /// A tensor of 1 x 3 x `input.h` x `input.w` values from 0 to 255.
+    /// A tensor of 1 x 3 x `input.h` x `input.w` values.
     #[must_use]
-    pub fn new(input: Size, planes: Planes) -> Self {
+    pub fn new(input: Size, planes: Planes, levels: Levels) -> Self {
         let pixels = input.w as usize * input.h as usize;
         Self {
             input,
             planes,
+            levels,
             resizer: Resizer::new(),
             fitted: vec![0; pixels * 3],
             filled: Size { w: 0, h: 0 },
@@ -113,15 +133,15 @@ impl Letterbox {
     pub fn fill(&mut self, image: &Image<'_>) -> Scale {
         let fitted = fit(image.original, self.input);
         if self.filled != fitted {
-            self.tensor.fill(0.0);
+            self.tensor.fill(self.levels.of(0));
             self.filled = fitted;
         }
         if image.size == fitted {
-            write_planes(image.pixels, fitted, self.input, self.planes, &mut self.tensor);
+            write_planes(image.pixels, fitted, self.input, (self.planes, self.levels), &mut self.tensor);
         } else {
             let bytes = fitted.w as usize * fitted.h as usize * 3;
             self.resize(image, fitted, bytes);
-            write_planes(&self.fitted[..bytes], fitted, self.input, self.planes, &mut self.tensor);
+            write_planes(&self.fitted[..bytes], fitted, self.input, (self.planes, self.levels), &mut self.tensor);
         }
         Scale::of(image.original, self.input)
     }
@@ -149,8 +169,8 @@ pub(crate) fn filter(size: Size, fitted: Size) -> ResizeAlg {
 }
 
 /// Spreads packed RGB8 of `size` over the top left of three f32 planes of `input` size.
-fn write_planes(rgb: &[u8], size: Size, input: Size, planes: Planes, tensor: &mut [f32]) {
-    let (width, stride) = (size.w as usize, input.w as usize);
+fn write_planes(rgb: &[u8], size: Size, input: Size, (planes, levels): (Planes, Levels), tensor: &mut [f32]) {
+    let (width, stride, factor) = (size.w as usize, input.w as usize, 1.0 / levels.divisor);
     let plane = stride * input.h as usize;
     let (first, rest) = tensor.split_at_mut(plane);
     let (second, third) = rest.split_at_mut(plane);
@@ -162,9 +182,9 @@ fn write_planes(rgb: &[u8], size: Size, input: Size, planes: Planes, tensor: &mu
     for (row, ((red, green), blue)) in rgb.chunks_exact(width * 3).zip(rows) {
         let (pixels, _) = row.as_chunks::<3>();
         for (((pixel, red), green), blue) in pixels.iter().zip(red).zip(green).zip(blue) {
-            *red = f32::from(pixel[0]);
-            *green = f32::from(pixel[1]);
-            *blue = f32::from(pixel[2]);
+            *red = (f32::from(pixel[0]) - levels.mean) * factor;
+            *green = (f32::from(pixel[1]) - levels.mean) * factor;
+            *blue = (f32::from(pixel[2]) - levels.mean) * factor;
         }
     }
 }
@@ -210,7 +230,7 @@ mod tests {
         let size = Size { w: 200, h: 100 };
         let pixels = solid(size, [250, 130, 7]);
         for (planes, order) in [(Planes::Rgb, [250.0, 130.0, 7.0]), (Planes::Bgr, [7.0, 130.0, 250.0])] {
-            let mut letterbox = Letterbox::new(Size { w: 64, h: 64 }, planes);
+            let mut letterbox = Letterbox::new(Size { w: 64, h: 64 }, planes, Levels::RAW);
             // First an image that fills what the second leaves black.
             letterbox.fill(&image(&solid(Size { w: 10, h: 20 }, [255; 3]), Size { w: 10, h: 20 }));
             letterbox.fill(&image(&pixels, size));
@@ -225,12 +245,24 @@ mod tests {
         }
     }
 
+    /// `InsightFace`'s own: `cv2.dnn.blobFromImage(image, 1 / 128, size, (127.5, 127.5, 127.5))`, by hand.
+    #[test]
+    fn levels_hold_for_the_image_and_for_what_lies_beside_it() {
+        let (size, levels) = (Size { w: 64, h: 32 }, Levels { mean: 127.5, divisor: 128.0 });
+        let mut letterbox = Letterbox::new(Size { w: 64, h: 64 }, Planes::Rgb, levels);
+        letterbox.fill(&image(&solid(size, [255, 128, 0]), size));
+        for (plane, expected) in [0.996_093_75, 0.003_906_25, -0.996_093_75].into_iter().enumerate() {
+            assert!((at(&letterbox, plane, 63, 31) - expected).abs() < f32::EPSILON);
+            assert!((at(&letterbox, plane, 0, 32) + 0.996_093_75).abs() < f32::EPSILON, "black, too");
+        }
+    }
+
     #[test]
     fn a_reduced_image_lies_where_the_full_one_would() {
         // Left half red, right half blue, given at a quarter of its original size.
         let (size, original) = (Size { w: 160, h: 80 }, Size { w: 639, h: 317 });
         let pixels: Vec<u8> = (0..160 * 80).flat_map(|i| if i % 160 < 80 { [255, 0, 0] } else { [0, 0, 255] }).collect();
-        let mut letterbox = Letterbox::new(Size { w: 64, h: 64 }, Planes::Rgb);
+        let mut letterbox = Letterbox::new(Size { w: 64, h: 64 }, Planes::Rgb, Levels::RAW);
         let scale = letterbox.fill(&Image { pixels: &pixels, size, original });
         // 639 x 317 fits as 64 x 32 (31.75); averaged over 2.5 pixels the edge touches two columns at most.
         assert_eq!(scale, Scale { x: 639.0 / 64.0, y: 317.0 / 32.0 });
@@ -246,7 +278,7 @@ mod tests {
         let size = Size { w: 448, h: 224 };
         let pixels: Vec<u8> =
             (0..448 * 224).flat_map(|i| [if (i % 448) % 7 == 3 && (i / 448) % 7 == 3 { 255 } else { 0 }; 3]).collect();
-        let mut letterbox = Letterbox::new(Size { w: 64, h: 64 }, Planes::Rgb);
+        let mut letterbox = Letterbox::new(Size { w: 64, h: 64 }, Planes::Rgb, Levels::RAW);
         letterbox.fill(&image(&pixels, size));
         let row = &letterbox.tensor()[16 * 64..17 * 64];
         assert!(row.iter().all(|value| (2.0..12.0).contains(value)), "{row:?}");
@@ -256,7 +288,7 @@ mod tests {
     fn an_image_of_the_fitted_size_is_taken_as_it_is() {
         let size = Size { w: 64, h: 32 };
         let pixels: Vec<u8> = (0..64 * 32 * 3).map(|i| (i % 251) as u8).collect();
-        let mut letterbox = Letterbox::new(Size { w: 64, h: 64 }, Planes::Rgb);
+        let mut letterbox = Letterbox::new(Size { w: 64, h: 64 }, Planes::Rgb, Levels::RAW);
         letterbox.fill(&image(&pixels, size));
         for (x, y) in [(0, 0), (1, 0), (63, 31), (17, 9)] {
             for plane in 0..3 {

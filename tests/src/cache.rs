@@ -20,6 +20,12 @@ pub(crate) fn python() -> PathBuf {
     present("the tests' Python packages", folder().join("venv/test/bin/python"))
 }
 
+/// The Python that has OpenCV 4.6 and pycocotools; `None` where this machine's Python is too new for them.
+#[must_use]
+pub fn vision_python() -> Option<PathBuf> {
+    Some(folder().join("venv/vision/bin/python")).filter(|path| path.exists())
+}
+
 /// The S3 server versitygw, in the version of `deploy/setup.sh`; `None` where it was not built, for want of Go.
 pub(crate) fn versitygw() -> Option<PathBuf> {
     Some(folder().join("versitygw").join(versitygw_version()).join("versitygw")).filter(|path| path.exists())

@@ -18,10 +18,10 @@ use facestream_schemas::Size;
 use facestream_stages::detect;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::Given;
 use super::produce::stop::Stop;
-use super::{Failure, Given};
 use crate::config::{Config, Needs};
-use crate::detector::{DetectorError, Ready, make_ready};
+use crate::detector::Ready;
 use end_to_end::EndToEnd;
 use machine::Machine;
 use report::{Detector, Report};
@@ -102,10 +102,7 @@ fn length(text: &str) -> Result<Duration, String> {
 /// Carries the command out.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let (config, _) = args.given.load(Needs::default())?;
-    let ready = make_ready(&config.detector).map_err(|error| match error {
-        DetectorError::Models(error) => anyhow::Error::from(Failure::Usage(error.to_string())),
-        DetectorError::Library(error) => error.into(),
-    })?;
+    let ready = super::ready(&config)?;
     let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("io").enable_all().build();
     let io = io.context("cannot start the I/O runtime")?;
     let stop = Stop::on_signal(io.handle())?;

@@ -91,9 +91,9 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 fn model(config: &Config) -> Finding {
-    let ready = match make_ready(&config.detector) {
+    let ready = match make_ready(config) {
         Ok(ready) => ready,
-        Err(error @ DetectorError::Models(ModelsError::Unknown(_))) => {
+        Err(error @ DetectorError::Models(ModelsError::Unknown { .. })) => {
             return Finding::wrong("model", chain(&error)).with_code(2);
         }
         Err(error) => return Finding::wrong("model", chain(&error)),
@@ -101,7 +101,10 @@ fn model(config: &Config) -> Finding {
     match detect::load(&ready.model.path, &ready.settings) {
         Ok(detector) => {
             let (name, file) = (&detector.identity().detector_id, &ready.model);
-            Finding::fine("model", format!("{name}, sha256 {}, {}", file.sha256, file.path.display()))
+            let licence = ready.licence.filter(|licence| licence.non_commercial);
+            let licence =
+                licence.map_or_else(String::new, |licence| format!(", under a licence without commercial use: {}", licence.text));
+            Finding::fine("model", format!("{name}, sha256 {}, {}{licence}", file.sha256, file.path.display()))
         }
         Err(error) => Finding::wrong("model", chain(&error)),
     }

@@ -6,7 +6,6 @@
 
 mod fold;
 mod ls;
-mod read;
 mod retry;
 mod select;
 mod send;
@@ -20,8 +19,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use self::fold::{Folded, Letter, Place, Seen};
-use self::read::Reader;
-use super::{Failure, Given};
+use super::read::{self, Reader};
+use super::{Failure, Given, plain};
 use crate::config::{Config, Needs, topic_mistake};
 
 /// What these commands need of the configuration.
@@ -134,30 +133,7 @@ fn seen<'a>(message: &'a BorrowedMessage<'_>) -> Seen<'a> {
     }
 }
 
-/// Hostile text for a terminal: control characters are shown, not obeyed.
-fn plain(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for char in text.chars() {
-        if char.is_control() {
-            shown.extend(char.escape_default());
-        } else {
-            shown.push(char);
-        }
-    }
-    shown
-}
-
 /// Prints text or a JSON document, with a line's end.
 fn print(text: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{text}").context("printing the result")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hostile_text_does_not_reach_the_terminal_as_it_is() {
-        assert_eq!(plain("door\u{1b}[2J\n\u{9b}é"), "door\\u{1b}[2J\\n\\u{9b}é");
-    }
 }

@@ -9,7 +9,7 @@
 //! upload ──► envelope ──► sender ──► report
 //! ```
 
-mod envelope;
+pub(super) mod envelope;
 mod feeds;
 mod help;
 mod inputs;
@@ -23,10 +23,10 @@ mod pump;
 mod report;
 mod retouch;
 mod scene;
-mod sender;
-mod shot;
+pub(super) mod sender;
+pub(super) mod shot;
 pub(super) mod stop;
-mod upload;
+pub(super) mod upload;
 #[cfg(feature = "video")]
 mod video;
 
@@ -47,7 +47,7 @@ use self::sender::Sender;
 use self::stop::Stop;
 use self::upload::Uploads;
 use super::{Failure, Given};
-use crate::config::{Config, Needs, topic_mistake};
+use crate::config::{Config, Needs};
 
 /// How long a stop waits for acknowledgements that are still out.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -147,7 +147,7 @@ fn header(text: &str) -> Result<(String, String), String> {
 /// Carries the command out. An error if something could not be read or was not delivered.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let (config, _) = args.given.load(Needs::default())?;
-    let topic = topic(args, &config)?;
+    let topic = super::topic(args.topic.as_deref(), &config)?;
     let brokers = args.brokers.as_deref().unwrap_or(&config.kafka.brokers);
     let inputs = Input::list(&args.inputs, &mut std::io::stdin().lock())?;
     check(args, &inputs)?;
@@ -180,17 +180,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     // A name that is still being looked up, or a folder that hangs, must not hold up the report.
     io.shutdown_background();
     tally.report(topic)
-}
-
-fn topic<'a>(args: &'a Args, config: &'a Config) -> Result<&'a str, Failure> {
-    let topic = match (args.topic.as_deref(), config.kafka.topics.as_slice()) {
-        (Some(topic), _) => topic,
-        (None, [only]) => only,
-        (None, topics) => {
-            return Err(Failure::Usage(format!("name the topic with --topic: the configuration names {} of them", topics.len())));
-        }
-    };
-    topic_mistake(topic).map_or(Ok(topic), |mistake| Err(Failure::Usage(mistake)))
 }
 
 /// Refuses what cannot be done before anything is connected.

@@ -6,17 +6,19 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use object_store::path::Path;
 use url::{Host, Url};
 
 use super::Fetch;
 
-/// What may be fetched, parsed once from the configuration.
+/// What may be fetched: parsed once from the configuration, or [named](Allowed::named) by a person.
 #[derive(Clone, Debug)]
 pub struct Allowed {
     entries: Vec<Entry>,
     private: Vec<IpNet>,
+    /// Every web server is allowed.
+    is_open: bool,
 }
 
 /// One entry: everything below a folder of a place.
@@ -70,7 +72,21 @@ impl Allowed {
         let mut keep = |key, text| mistakes.push((key, text));
         let entries = settings.allow.iter().filter_map(|text| entry(text).map_err(|why| keep("allow", why)).ok()).collect();
         let private = settings.private.iter().filter_map(|text| network(text).map_err(|why| keep("private", why)).ok()).collect();
-        if mistakes.is_empty() { Ok(Self { entries, private }) } else { Err(mistakes) }
+        if mistakes.is_empty() { Ok(Self { entries, private, is_open: false }) } else { Err(mistakes) }
+    }
+
+    /// What the person at the keyboard asks for: what is in the stores and on the servers of these URIs, wherever a server redirects to,
+    /// in whatever network it is.
+    pub fn named<'a>(uris: impl IntoIterator<Item = &'a Url>) -> Result<Self, String> {
+        let mut entries: Vec<Entry> = Vec::new();
+        for uri in uris {
+            let place = place(uri).map_err(|why| format!("{}: {why}", shown(uri)))?;
+            if !entries.iter().any(|entry| entry.place == place) {
+                entries.push(Entry { place, folders: Vec::new() });
+            }
+        }
+        let private = vec![IpNet::from(Ipv4Net::default()), IpNet::from(Ipv6Net::default())];
+        Ok(Self { entries, private, is_open: true })
     }
 
     /// Networks that are not public and may be connected to.
@@ -123,10 +139,14 @@ impl Allowed {
         }
     }
 
-    fn parsed(&self, url: Url) -> Result<Target, String> {
+    fn parsed(&self, mut url: Url) -> Result<Target, String> {
         let shown = shown(&url);
         let refused = |why: String| format!("{shown}: {why}");
         let place = place(&url).map_err(refused)?;
+        if self.is_open && matches!(place, Place::Server { .. }) {
+            url.set_fragment(None);
+            return Ok(Target { shown, at: At::Web(url) });
+        }
         if url.fragment().is_some() {
             return Err(refused("has a fragment (a # that belongs to the name is written %23)".to_owned()));
         }

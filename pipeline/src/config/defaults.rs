@@ -8,8 +8,8 @@ use facestream_schemas::envelope::{Format, TimeUnit};
 
 use super::{
     Annotate, Annotation, ByteSize, Config, Count, DeadLetters, Detector, Envelope, EventFormat, Events, Fetch, GroupProtocol,
-    Http, Journal, Kafka, Late, Live, Load, Log, LogFormat, Metrics, OnGap, Parquet, Policy, Run, Secret, Settings, Start, Store,
-    Track, What, Windows, Workers,
+    Haar, Http, Journal, Kafka, Late, Live, Load, Log, LogFormat, Metrics, OnGap, Parquet, Policy, Run, Secret, Settings, Start,
+    Store, Tiles, Track, What, Windows, Workers,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -32,7 +32,10 @@ impl Default for Config {
                 nms_iou: 0.3,
                 input: Size { w: 640, h: 384 },
                 min_face_px: 0.0,
+                max_faces: 1_000,
             },
+            haar: Haar { cascade: String::new(), scale_factor: 1.1, min_neighbors: 3 },
+            tiles: Tiles { enabled: false, size: 960, overlap: 0.25 },
             workers: Workers { count: Count::Auto, in_flight: ByteSize(64 * MIB), pending_rows: ByteSize(32 * MIB) },
             run: Run { drain_timeout: Duration::from_secs(20) },
             store: Store { url: String::new(), options: Settings::default() },

@@ -2,6 +2,8 @@
 //!
 //! In: a configuration whose values each have the right type. Out: (key, what is wrong) for every rule that is broken.
 
+mod vision;
+
 use std::time::Duration;
 
 use facestream_schemas::envelope::Field;
@@ -22,8 +24,6 @@ const KAFKA_QUEUE: ByteSize = ByteSize(16 << 20);
 const LARGEST_MESSAGE: ByteSize = ByteSize(64 << 20);
 /// Shorter tokens can be guessed.
 const LEAST_TOKEN: usize = 16;
-/// Faces are not followed over a longer gap.
-const LONGEST_GAP: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
 
 /// Every broken rule, as (key, what is wrong).
@@ -32,7 +32,7 @@ pub(super) fn broken(config: &Config, needs: Needs) -> Vec<(String, String)> {
     kafka(&config.kafka, needs, &mut broken);
     store(&config.store, needs, &mut broken);
     edges(config, &mut broken);
-    for (key, holds, text) in ranges(config) {
+    for (key, (holds, text)) in vision::ranges(config).into_iter().chain(ranges(config)) {
         if !holds {
             broken.push((key.to_owned(), text));
         }
@@ -40,30 +40,17 @@ pub(super) fn broken(config: &Config, needs: Needs) -> Vec<(String, String)> {
     broken
 }
 
-fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
+/// A key, whether its value is in range, and what is wrong if not.
+type Range = (&'static str, (bool, String));
+
+fn ranges(c: &Config) -> Vec<Range> {
     let topics = c.kafka.topics.iter().map(|topic| c.envelope_of(topic).max_bytes.0);
     let fetched = (!c.fetch.allow.is_empty()).then_some(c.fetch.max_bytes.0);
     let largest = topics.chain([c.envelope.max_bytes.0]).chain(fetched).max().unwrap_or_default();
     let least_in_flight = ByteSize(KAFKA_QUEUE.0 + 2 * largest.min(LARGEST_MESSAGE.0));
-    let side = |pixels: u32| (32..=4096).contains(&pixels) && pixels.is_multiple_of(32);
     let above_zero = |duration: Duration| (!duration.is_zero(), "has to be longer than 0s".to_owned());
-    let share = |number: f32| ((0.0..=1.0).contains(&number), format!("{number} is not between 0 and 1"));
     let length = c.windows.length.as_micros();
-    let checks = [
-        (
-            "detector.model",
-            (!c.detector.model.is_empty(), "is empty: give \"auto\", \"yunet\", \"centerface\" or a path".to_owned()),
-        ),
-        ("detector.score_threshold", share(c.detector.score_threshold)),
-        ("detector.nms_iou", share(c.detector.nms_iou)),
-        (
-            "detector.input",
-            (
-                side(c.detector.input.w) && side(c.detector.input.h),
-                "width and height each have to be a multiple of 32 from 32 to 4096 pixels".to_owned(),
-            ),
-        ),
-        ("detector.min_face_px", (c.detector.min_face_px >= 0.0, "is below 0".to_owned())),
+    vec![
         (
             "workers.in_flight",
             (
@@ -78,23 +65,6 @@ fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
         ("journal.append_every", above_zero(c.journal.append_every)),
         ("parquet.roll_bytes", (c.parquet.roll_bytes.0 > 0, "has to be more than 0".to_owned())),
         ("parquet.roll_every", above_zero(c.parquet.roll_every)),
-        (
-            "track.max_gap",
-            (
-                !c.track.max_gap.is_zero() && c.track.max_gap <= LONGEST_GAP,
-                format!(
-                    "has to be longer than 0s and {} at most: by then a face may be anywhere",
-                    humantime::format_duration(LONGEST_GAP)
-                ),
-            ),
-        ),
-        (
-            "track.min_iou",
-            (
-                c.track.min_iou > 0.0 && c.track.min_iou < 1.0,
-                format!("{} is not between 0 and 1, both excluded", c.track.min_iou),
-            ),
-        ),
         (
             "windows.length",
             (
@@ -138,8 +108,7 @@ fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
                 ),
             ),
         ),
-    ];
-    checks.into_iter().map(|(key, (holds, text))| (key, holds, text)).collect()
+    ]
 }
 
 /// Whether a token can be sent and not be guessed. The text never quotes it.

@@ -45,3 +45,21 @@ impl Header {
         self.format_version = self.format();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use facestream_schemas::Offset;
+
+    use super::*;
+
+    #[test]
+    fn tracks_end_with_the_topic_whose_offsets_name_them_and_with_nothing_else() {
+        let state = r#"{"sources":{"door":{"at":5,"tracks":[[7,0,5,[1.0,2.0,3.0,4.0,0.0,0.0,0.1,0.0,9.0]]]}}}"#;
+        let memory = Memory { tracks: serde_json::from_str(state).unwrap(), ..Memory::default() };
+        let jump = |why| Jump { why, from: Offset(8), to: Offset(20) };
+        assert_eq!(memory.clone().across(None), memory);
+        assert_eq!(memory.clone().across(Some(&jump(Why::Gap))), memory);
+        assert_eq!(memory.clone().across(Some(&jump(Why::Reset))), memory);
+        assert_eq!(memory.across(Some(&jump(Why::NewTopic))), Memory::default());
+    }
+}

@@ -263,6 +263,44 @@ mod tests {
     use crate::journal::memory::Memory;
     use crate::journal::samples;
 
+    /// Frames come back from the workers in any order; what others are told is in the rows' order and says what the stages found.
+    #[test]
+    fn events_are_of_followed_faces_and_memory_is_counted_as_it_is() {
+        use facestream_schemas::event::{EventFormat, EventSettings, What};
+        use facestream_stages::track::TrackSettings;
+        let minute = Duration::from_mins(1);
+        let settings =
+            WindowSettings { length: minute, max_out_of_orderness: minute, idle_timeout: minute, late: Late::Drop, tracks: true };
+        let tracks = TrackSettings { max_gap: Duration::from_hours(1), min_iou: 0.3 };
+        let events = EventSettings { format: EventFormat::Json, what: What::Faces };
+        let telling = Telling { events: Some(events), windows: None };
+        let (now, gauge) = (Instant::now(), IntGauge::new("gauge", "help").expect("a gauge"));
+        let partition = Partition { topic: "cams".into(), number: 0 };
+        let stages = Stages::new(&partition, Some(tracks), settings, None, Memory::default(), now);
+        let budget = Budget::new(1 << 20, gauge.clone(), gauge.clone());
+        let mut collected = Collected::new(stages, telling, Offset(0), None, budget);
+        // Frames 0 and 2 have a face each, at nearly the same place; frame 1 has none.
+        for number in [2, 1, 0] {
+            collected.insert(number, samples::frame(number as i64), Vec::new(), None, now);
+        }
+        let told: Vec<serde_json::Value> = collected
+            .take_outgoing()
+            .into_iter()
+            .map(|waiting| serde_json::from_slice(waiting.outgoing.message.value.as_deref().expect("a body")).expect("JSON"))
+            .collect();
+        let of = |name: &str| told.iter().map(|event| event[name].as_str().unwrap_or("none").to_owned()).collect::<Vec<_>>();
+        assert_eq!(of("event_id"), ["cams/0/0/0", "cams/0/2/0"]);
+        assert_eq!(of("track_id"), ["cams/0/0/0", "cams/0/0/0"]);
+
+        let (batch, permit, _) = collected.take(false, Note::Same);
+        let rows: usize = batch.rows.frames.iter().map(FrameRow::memory).sum();
+        let windows = batch.rows.windows.len() * size_of::<WindowRow>();
+        assert_eq!(permit.as_ref().map(Permit::bytes), Some(rows + windows));
+        assert!(!batch.memory.tracks.is_empty());
+        drop((told, permit));
+        assert_eq!(gauge.get(), 0, "all of it comes back");
+    }
+
     /// As many late frames as may come between two appends: their window is emitted once more, in the record that has them.
     #[test]
     fn late_frames_make_one_revision_per_append() {

@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::SCHEMA_VERSION;
-use crate::detection::Detection;
+use crate::detection::{Bbox, Detection, ScoreKind, Track};
+use crate::frame::Size;
 use crate::message::rfc3339;
 use crate::tables::{FrameRow, reaches_over};
 use crate::window::WindowRow;
@@ -20,13 +21,13 @@ pub(super) struct FrameEvent<'a> {
     event_id: &'a str,
     #[serde(flatten)]
     frame: FrameColumns<'a>,
-    detections: Vec<FaceColumns>,
+    detections: Vec<Face>,
 }
 
 impl<'a> FrameEvent<'a> {
     pub(super) fn new(event_id: &'a str, row: &'a FrameRow) -> Self {
         let faces = row.outcome.as_deref().unwrap_or_default();
-        let detections = faces.iter().enumerate().map(|(index, face)| FaceColumns::of(row, index as i32, face)).collect();
+        let detections = faces.iter().enumerate().map(|(index, face)| Face::of(index as i32, face, row.image)).collect();
         Self { r#type: "frame", schema_version: SCHEMA_VERSION, event_id, frame: FrameColumns::of(row), detections }
     }
 }
@@ -40,12 +41,12 @@ pub(super) struct FaceEvent<'a> {
     #[serde(flatten)]
     frame: FrameColumns<'a>,
     #[serde(flatten)]
-    face: FaceColumns,
+    face: Face,
 }
 
 impl<'a> FaceEvent<'a> {
     pub(super) fn new(event_id: &'a str, row: &'a FrameRow, index: i32, face: &Detection) -> Self {
-        let face = FaceColumns::of(row, index, face);
+        let face = Face::of(index, face, row.image);
         Self { r#type: "face", schema_version: SCHEMA_VERSION, event_id, frame: FrameColumns::of(row), face }
     }
 }
@@ -117,34 +118,55 @@ impl<'a> FrameColumns<'a> {
     }
 }
 
-/// The columns of `detections` that are not the frame's.
-#[derive(Serialize)]
-struct FaceColumns {
-    detection_idx: i32,
+/// A face in an event: the columns of `detections` that are not its frame's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Face {
+    /// Number of the face within its frame, from 0.
+    pub detection_idx: i32,
     bbox_x_px: Option<f32>,
     bbox_y_px: Option<f32>,
     bbox_w_px: Option<f32>,
     bbox_h_px: Option<f32>,
     truncated: bool,
     score: Option<f32>,
-    score_kind: &'static str,
+    score_kind: ScoreKind,
     landmarks_px: Option<[Option<f32>; 10]>,
     track_id: Option<Arc<str>>,
 }
 
-impl FaceColumns {
-    fn of(row: &FrameRow, index: i32, face: &Detection) -> Self {
+impl Face {
+    /// The face of this number in an image of that size.
+    #[must_use]
+    pub fn of(detection_idx: i32, face: &Detection, image: Option<Size>) -> Self {
         Self {
-            detection_idx: index,
+            detection_idx,
             bbox_x_px: finite(face.bbox.x),
             bbox_y_px: finite(face.bbox.y),
             bbox_w_px: finite(face.bbox.w),
             bbox_h_px: finite(face.bbox.h),
-            truncated: row.image.is_some_and(|image| reaches_over(face, image)),
+            truncated: image.is_some_and(|image| reaches_over(face, image)),
             score: face.score.and_then(finite),
-            score_kind: face.score_kind.as_str(),
+            score_kind: face.score_kind,
             landmarks_px: face.landmarks.map(|points| points.map(finite)),
             track_id: face.track.as_ref().map(|track| Arc::clone(&track.id)),
+        }
+    }
+
+    /// The detection that the event tells of. What is null in it was no number; whether a track began with it is not told.
+    #[must_use]
+    pub fn detection(&self) -> Detection {
+        let number = |number: Option<f32>| number.unwrap_or(f32::NAN);
+        Detection {
+            bbox: Bbox {
+                x: number(self.bbox_x_px),
+                y: number(self.bbox_y_px),
+                w: number(self.bbox_w_px),
+                h: number(self.bbox_h_px),
+            },
+            score: self.score,
+            score_kind: self.score_kind,
+            landmarks: self.landmarks_px.map(|points| points.map(number)),
+            track: self.track_id.as_ref().map(|id| Track { id: Arc::clone(id), is_new: false }),
         }
     }
 }

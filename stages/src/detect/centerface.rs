@@ -7,12 +7,12 @@ use std::path::Path;
 
 use facestream_schemas::{Bbox, Detection, DetectorIdentity, Size};
 
-use super::nms::{face, suppress};
+use super::nms::{face, suppress, within};
 use super::runtime::{Network, Opened, values};
 use super::weak::Weak;
 use super::{DetectError, Detector, ModelError, Settings};
 use crate::decode::Image;
-use crate::preprocess::{Planes, Scale};
+use crate::preprocess::{Levels, Planes, Scale};
 
 const STRIDE: usize = 4;
 /// The outputs in order: heat map, box height and width, offset of the centre down and right, landmarks as pairs of y and x.
@@ -37,7 +37,7 @@ impl CenterFace {
     }
 
     pub(super) fn from_opened(opened: Opened, settings: &Settings) -> Result<Self, ModelError> {
-        let (network, identity) = opened.into_network("centerface", Planes::Rgb, settings)?;
+        let (network, identity) = opened.into_network("centerface", (Planes::Rgb, Levels::RAW), settings)?;
         Ok(Self { network, identity, settings: *settings, weak: Weak::default() })
     }
 }
@@ -67,7 +67,7 @@ impl Detector for CenterFace {
         let all = self.weak.keep(&faces);
         let kept = suppress(faces, &self.settings);
         self.weak.end(all, &kept);
-        Ok(kept)
+        Ok(within(kept, image.original))
     }
 
     fn remember_weak(&mut self, least_score: f32) {
@@ -128,17 +128,24 @@ impl Grid<'_> {
             // The network gives y before x, as fractions of the box.
             if i % 2 == 0 { x + at(self.landmarks, i + 1) * w } else { y + at(self.landmarks, i - 1) * h }
         });
-        face(Bbox { x, y, w, h }, score, landmarks, self.scale)
+        face(Bbox { x, y, w, h }, score, Some(landmarks), self.scale)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::fixtures::{assert_finds_the_astronaut, model};
-    use super::super::{YuNet, load};
+    use super::super::{HaarSettings, YuNet, load};
     use super::*;
 
-    const SETTINGS: Settings = Settings { input: Size { w: 640, h: 384 }, score_threshold: 0.6, nms_iou: 0.3, min_face_px: 0.0 };
+    const SETTINGS: Settings = Settings {
+        input: Size { w: 640, h: 384 },
+        score_threshold: 0.6,
+        nms_iou: 0.3,
+        min_face_px: 0.0,
+        haar: HaarSettings::DEFAULT,
+        tiles: None,
+    };
 
     #[test]
     fn a_grid_decodes_as_the_formula_says() {

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use facestream_schemas::{Bbox, Size};
 
+use tempfile::NamedTempFile;
+
+use super::onnx::Onnx;
 use super::{Detector, init_runtime};
-use crate::decode::{Decode, Limits};
+use crate::decode::{Decode, Image, Limits};
 
 /// The face in the picture, measured by hand (see `pipeline/src/scene/portrait.rs`): cheek to cheek and fringe to chin.
 const FACE: Bbox = Bbox { x: 56.0, y: 65.0, w: 86.0, h: 113.0 };
@@ -43,7 +46,34 @@ pub(super) fn model(test: &str, name: &str) -> Option<PathBuf> {
     }
 }
 
-fn skipped(test: &str, missing: &Path) -> Option<PathBuf> {
+/// The Python with `OpenCV` 4.6, where that could be installed; else says that `test` is skipped.
+pub(super) fn vision_python(test: &str) -> Option<PathBuf> {
+    let python = cache().join("venv/vision/bin/python");
+    if python.exists() { Some(python) } else { skipped(test, &python) }
+}
+
+/// A cascade of Debian's opencv-data; else says that `test` is skipped.
+pub(super) fn cascade(test: &str, name: &str) -> Option<PathBuf> {
+    let cascade = Path::new("/usr/share/opencv4/haarcascades").join(name);
+    if cascade.exists() { Some(cascade) } else { skipped(test, &cascade) }
+}
+
+/// The model in a file, with the runtime loaded; else says that `test` is skipped.
+pub(super) fn made(test: &str, model: &Onnx) -> Option<NamedTempFile> {
+    let Some(library) = library() else { return skipped(test, &cache().join("lib/libonnxruntime.so.*")) };
+    init_runtime(&library).unwrap();
+    let mut file = tempfile::Builder::new().suffix(".onnx").tempfile().unwrap();
+    file.write_all(&model.bytes()).unwrap();
+    Some(file)
+}
+
+/// A grey picture; `size` has 640 x 384 pixels at most.
+pub(super) fn grey(size: Size) -> Image<'static> {
+    static PIXELS: [u8; 640 * 384 * 3] = [128; 640 * 384 * 3];
+    Image { pixels: &PIXELS[..size.w as usize * size.h as usize * 3], size, original: size }
+}
+
+fn skipped<T>(test: &str, missing: &Path) -> Option<T> {
     // Not eprintln: the test harness would swallow it.
     let _ = writeln!(
         std::io::stderr(),
@@ -55,7 +85,7 @@ fn skipped(test: &str, missing: &Path) -> Option<PathBuf> {
 
 pub(super) fn assert_finds_the_astronaut(detector: &mut dyn Detector) {
     let jpeg = include_bytes!("../../../pipeline/assets/astronaut.jpg");
-    let mut decode = Decode::new(Limits { max_pixels: 1_000_000 }, detector.input()).unwrap();
+    let mut decode = Decode::new(Limits { max_pixels: 1_000_000 }, detector.decode_for()).unwrap();
     let image = decode.decode(jpeg).unwrap();
     assert_eq!(image.original, Size { w: 204, h: 264 });
     let faces = detector.detect(&image).unwrap();

@@ -3,7 +3,7 @@
 //! In: faces above the score threshold, in original pixels. Out: detections, best first. Invariant: no two of them overlap by
 //! more than `nms_iou`, and every face that is missing overlaps a better one by more, or is too small.
 
-use facestream_schemas::{Bbox, Detection, ScoreKind};
+use facestream_schemas::{Bbox, Detection, ScoreKind, Size};
 
 use super::{DetectError, Settings};
 use crate::preprocess::Scale;
@@ -11,15 +11,28 @@ use crate::preprocess::Scale;
 /// Only this many of the best faces are looked at, as in `OpenCV`: suppression is quadratic.
 const MAX_CANDIDATES: usize = 5000;
 
-/// A face in the tensor's pixels, in original pixels. An error where the network gave NaN or infinity.
-pub(super) fn face(bbox: Bbox, score: f32, landmarks: [f32; 10], scale: Scale) -> Result<Detection, DetectError> {
-    let bbox = scale.bbox(bbox);
-    let landmarks = scale.landmarks(landmarks);
+/// A network that sees a face further away than this, in pixels of a tensor whose sides are 4,096 at most, sees none.
+const FURTHEST_PX: f32 = 1e6;
+
+/// A face in the tensor's pixels, in original pixels. An error where the network gave NaN, infinity or numbers beyond all sense.
+pub(super) fn face(bbox: Bbox, score: f32, landmarks: Option<[f32; 10]>, scale: Scale) -> Result<Detection, DetectError> {
     let numbers = [bbox.x, bbox.y, bbox.w, bbox.h, score];
-    if let Some(number) = numbers.iter().chain(&landmarks).find(|number| !number.is_finite()) {
+    let mut all = numbers.into_iter().chain(landmarks.into_iter().flatten());
+    // Not the other way round: nothing is less than NaN, either.
+    if let Some(number) = all.find(|number| number.is_nan() || number.abs() > FURTHEST_PX) {
         return Err(DetectError::Output(format!("a face has the coordinate or score {number}")));
     }
-    Ok(Detection { bbox, score: Some(score), score_kind: ScoreKind::Prob, landmarks: Some(landmarks), track: None })
+    let (bbox, landmarks) = (scale.bbox(bbox), landmarks.map(|landmarks| scale.landmarks(landmarks)));
+    Ok(Detection { bbox, score: Some(score), score_kind: ScoreKind::Prob, landmarks, track: None })
+}
+
+/// Those of which the picture shows something.
+pub(super) fn within(mut faces: Vec<Detection>, picture: Size) -> Vec<Detection> {
+    faces.retain(|Detection { bbox: Bbox { x, y, w, h }, .. }| {
+        let shows = |at: f32, length: f32, side: u32| length > 0.0 && at < side as f32 && at + length > 0.0;
+        shows(*x, *w, picture.w) && shows(*y, *h, picture.h)
+    });
+    faces
 }
 
 /// Greedy suppression by score, then the size filter.
@@ -42,16 +55,24 @@ mod tests {
     use facestream_schemas::Size;
     use proptest::prelude::*;
 
+    use super::super::HaarSettings;
     use super::*;
 
     const ORIGINAL: Scale = Scale { x: 1.0, y: 1.0 };
 
     fn settings(nms_iou: f32, min_face_px: f32) -> Settings {
-        Settings { input: Size { w: 32, h: 32 }, score_threshold: 0.0, nms_iou, min_face_px }
+        Settings {
+            input: Size { w: 32, h: 32 },
+            score_threshold: 0.0,
+            nms_iou,
+            min_face_px,
+            haar: HaarSettings::DEFAULT,
+            tiles: None,
+        }
     }
 
     fn at(x: f32, y: f32, w: f32, h: f32, score: f32) -> Detection {
-        face(Bbox { x, y, w, h }, score, [0.0; 10], ORIGINAL).unwrap()
+        face(Bbox { x, y, w, h }, score, None, ORIGINAL).unwrap()
     }
 
     /// Overlap by counting whole pixels.
@@ -115,11 +136,33 @@ mod tests {
         let good = Bbox { x: 0.0, y: 0.0, w: 1.0, h: 1.0 };
         let mut marks = [0.0; 10];
         marks[7] = f32::NEG_INFINITY;
-        assert!(face(good, 0.5, marks, ORIGINAL).is_err());
-        assert!(face(good, f32::NAN, [0.0; 10], ORIGINAL).is_err());
-        assert!(face(Bbox { w: f32::INFINITY, ..good }, 0.5, [0.0; 10], ORIGINAL).is_err());
-        // Finite in the tensor, infinite in the original.
-        let error = face(Bbox { w: f32::MAX, ..good }, 0.5, [0.0; 10], Scale { x: 3.0, y: 3.0 }).unwrap_err();
-        assert!(error.to_string().contains("inf"), "{error}");
+        assert!(face(good, 0.5, Some(marks), ORIGINAL).is_err());
+        assert!(face(good, 0.5, Some([1e30; 10]), ORIGINAL).is_err());
+        assert!(face(good, f32::NAN, None, ORIGINAL).is_err());
+        assert!(face(Bbox { w: f32::INFINITY, ..good }, 0.5, None, ORIGINAL).is_err());
+        let error = face(Bbox { x: -1e30, ..good }, 0.5, None, ORIGINAL).unwrap_err();
+        assert!(error.to_string().contains("-1000000000000000"), "{error}");
+        // What is left stays finite, whatever the picture's size.
+        let vast = Scale { x: u32::MAX as f32, y: u32::MAX as f32 };
+        let far = face(Bbox { x: 1e6, y: -1e6, w: 1e6, h: 1e6 }, 0.5, Some([1e6; 10]), vast).unwrap();
+        assert!([far.bbox.x, far.bbox.y, far.bbox.w, far.landmarks.unwrap()[9]].iter().all(|number| number.is_finite()));
+    }
+
+    #[test]
+    fn what_the_picture_does_not_show_is_no_face() {
+        let picture = Size { w: 100, h: 50 };
+        let shown = [(-9.0, 0.0, 10.0, 10.0), (99.0, 49.0, 10.0, 10.0), (-50.0, -50.0, 500.0, 500.0), (0.0, 0.0, 100.0, 50.0)];
+        let hidden = [
+            (-10.0, 0.0, 10.0, 10.0),
+            (100.0, 0.0, 10.0, 10.0),
+            (0.0, -10.0, 10.0, 10.0),
+            (0.0, 50.0, 10.0, 10.0),
+            (10.0, 10.0, 0.0, 10.0),
+            (10.0, 10.0, 10.0, 0.0),
+            (30.0, 30.0, -20.0, -20.0),
+        ];
+        let all = shown.into_iter().chain(hidden).map(|(x, y, w, h)| at(x, y, w, h, 0.9)).collect();
+        let kept: Vec<_> = within(all, picture).iter().map(|face| (face.bbox.x, face.bbox.y, face.bbox.w, face.bbox.h)).collect();
+        assert_eq!(kept, shown);
     }
 }

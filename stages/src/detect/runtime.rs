@@ -3,6 +3,7 @@
 //! In: files, then images. Out: the network's raw outputs. Invariant: one thread per session, the caller's: no pool, no
 //! spinning; the input tensor is reused from frame to frame.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -10,12 +11,15 @@ use facestream_schemas::{DetectorIdentity, Size};
 use ort::environment::Environment;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionOutputs};
-use ort::value::TensorRef;
+use ort::value::{Outlet, TensorElementType, TensorRef};
 use sha2::{Digest, Sha256};
 
 use super::{DetectError, ModelError, Settings};
 use crate::decode::Image;
-use crate::preprocess::{Letterbox, Planes, Scale};
+use crate::preprocess::{Letterbox, Levels, Planes, Scale};
+
+/// No face detector comes near it, and whatever is read is held in memory.
+const LARGEST_MODEL: u64 = 1 << 30;
 
 static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
 
@@ -45,13 +49,28 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Reads the file once, so that the hash is that of the weights in use.
+    /// To be run with these settings.
     pub(super) fn open(model: &Path, settings: &Settings) -> Result<Self, ModelError> {
         settings.check()?;
+        Self::read(model, Some(settings.input))
+    }
+
+    /// Only to be looked at: open sizes stay open.
+    pub(super) fn look(model: &Path) -> Result<Self, ModelError> {
+        Self::read(model, None)
+    }
+
+    /// Reads the file once, so that the hash is that of the weights in use.
+    fn read(model: &Path, input: Option<Size>) -> Result<Self, ModelError> {
         let environment = ENVIRONMENT.get().ok_or(ModelError::NoRuntime)?;
-        let bytes = std::fs::read(model).map_err(|cause| ModelError::Read { model: model.to_owned(), cause })?;
+        let failed = |cause| ModelError::Read { model: model.to_owned(), cause };
+        let size = std::fs::metadata(model).map_err(failed)?.len();
+        if size == 0 || size > LARGEST_MODEL {
+            return Err(ModelError::Length { model: model.to_owned(), bytes: size, most: LARGEST_MODEL });
+        }
+        let bytes = std::fs::read(model).map_err(failed)?;
         let sha256 = format!("{:x}", Sha256::digest(&bytes));
-        let session = session_builder(environment, settings.input)
+        let session = session_builder(environment, input)
             .and_then(|mut builder| builder.commit_from_memory(&bytes))
             .map_err(|cause| ModelError::Load { model: model.to_owned(), cause })?;
         Ok(Self { session, model: model.to_owned(), sha256 })
@@ -59,7 +78,20 @@ impl Opened {
 
     /// The declared shape of an output: -1 where it is open. `None` where there is no such output of f32.
     pub(super) fn output_shape(&self, index: usize) -> Option<&[i64]> {
-        self.session.outputs().get(index)?.dtype().tensor_shape().map(|shape| &**shape)
+        floats(self.session.outputs().get(index)?)
+    }
+
+    /// Whether there is such an output of f32, whose last dimension is, or may be, `len`.
+    pub(super) fn output_ends_in(&self, index: usize, len: usize) -> bool {
+        let last = self.output_shape(index).and_then(|shape| shape.last());
+        last.is_some_and(|last| *last == len as i64 || *last == -1)
+    }
+
+    /// The one size of pictures that it takes, where that is fixed.
+    pub(super) fn fixed_input(&self) -> Option<Size> {
+        let shape = self.session.inputs().first().and_then(floats).filter(|shape| shape.len() == 4)?;
+        let side = |length: i64| u32::try_from(length).ok();
+        Some(Size { w: side(shape[3])?, h: side(shape[2])? })
     }
 
     /// Names of the outputs, in the graph's order.
@@ -76,8 +108,8 @@ impl Opened {
         ModelError::Family {
             model: self.model.clone(),
             expected,
-            inputs: self.session.inputs().iter().map(|input| input.name().to_owned()).collect(),
-            outputs: self.output_names().map(str::to_owned).collect(),
+            inputs: self.session.inputs().iter().map(declared).collect(),
+            outputs: self.session.outputs().iter().map(declared).collect(),
         }
     }
 
@@ -85,7 +117,7 @@ impl Opened {
     pub(super) fn into_network(
         self,
         detector_id: &str,
-        planes: Planes,
+        (planes, levels): (Planes, Levels),
         settings: &Settings,
     ) -> Result<(Network, DetectorIdentity), ModelError> {
         self.check_input(settings.input)?;
@@ -95,15 +127,19 @@ impl Opened {
             score_threshold: settings.score_threshold,
             nms_iou: settings.nms_iou,
         };
-        Ok((Network { session: self.session, letterbox: Letterbox::new(settings.input, planes) }, identity))
+        Ok((Network { session: self.session, letterbox: Letterbox::new(settings.input, planes, levels) }, identity))
+    }
+
+    /// Whether it has one input, for one picture of f32 of whatever size.
+    pub(super) fn check_inputs(&self) -> Result<&[i64], ModelError> {
+        let [only] = self.session.inputs() else { return Err(self.not_a("network with one image input")) };
+        let takes_one = |shape: &&[i64]| shape.len() == 4 && matches!(shape[0], 1 | -1) && matches!(shape[1], 3 | -1);
+        floats(only).filter(takes_one).ok_or_else(|| self.not_a("network that takes 1 x 3 x height x width of f32"))
     }
 
     fn check_input(&self, input: Size) -> Result<(), ModelError> {
+        let declared = self.check_inputs()?;
         let wanted = [1, 3, i64::from(input.h), i64::from(input.w)];
-        let [only] = self.session.inputs() else { return Err(self.not_a("network with one image input")) };
-        let Some(declared) = only.dtype().tensor_shape().filter(|shape| shape.len() == 4 && matches!(shape[1], 3 | -1)) else {
-            return Err(self.not_a("network that takes 1 x 3 x height x width"));
-        };
         if declared.iter().zip(wanted).all(|(declared, wanted)| *declared == wanted || *declared == -1) {
             return Ok(());
         }
@@ -118,15 +154,36 @@ impl Opened {
     }
 }
 
-fn session_builder(environment: &Environment, input: Size) -> ort::Result<SessionBuilder> {
+/// The shape of a tensor of f32: -1 where it is open.
+fn floats(outlet: &Outlet) -> Option<&[i64]> {
+    outlet
+        .dtype()
+        .tensor_shape()
+        .filter(|_| outlet.dtype().tensor_type() == Some(TensorElementType::Float32))
+        .map(|shape| &**shape)
+}
+
+/// An input or output, for people: `input: f32 1x3x?x?`.
+fn declared(outlet: &Outlet) -> String {
+    let dtype = outlet.dtype();
+    let mut text = format!("{}: ", outlet.name());
+    let (Some(ty), Some(shape)) = (dtype.tensor_type(), dtype.tensor_shape()) else { return text + "no tensor" };
+    let _ = write!(text, "{ty} ");
+    let sides = shape.iter().map(|side| if *side < 0 { "?".to_owned() } else { side.to_string() });
+    text + &sides.collect::<Vec<_>>().join("x")
+}
+
+fn session_builder(environment: &Environment, input: Option<Size>) -> ort::Result<SessionBuilder> {
     let builder = Session::builder(environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_parallel_execution(false)?
         .with_intra_threads(1)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
-        .with_inter_op_spinning(false)?
-        // With the open dimensions pinned, shapes are computed at load time, and memory is planned ahead.
+        .with_inter_op_spinning(false)?;
+    let Some(input) = input else { return Ok(builder) };
+    // With the open dimensions pinned, shapes are computed at load time, and memory is planned ahead.
+    let builder = builder
         .with_dimension_override("batch", 1)?
         .with_dimension_override("height", i64::from(input.h))?
         .with_dimension_override("width", i64::from(input.w))?;

@@ -7,22 +7,23 @@ use std::path::Path;
 
 use facestream_schemas::{Bbox, Detection, DetectorIdentity, Size};
 
-use super::nms::{face, suppress};
+use super::nms::{face, suppress, within};
 use super::runtime::{Network, Opened, values};
 use super::weak::Weak;
 use super::{DetectError, Detector, ModelError, Settings};
 use crate::decode::Image;
-use crate::preprocess::{Planes, Scale};
+use crate::preprocess::{Levels, Planes, Scale};
 
 const STRIDES: [usize; 3] = [8, 16, 32];
 /// The outputs in order: class score, objectness, box and landmarks, each for every stride. Values per grid cell beside.
 const OUTPUTS: [(&str, usize); 4] = [("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)];
 
-/// Published weights by SHA-256: the graph does not say which variant it is.
+/// Published weights by SHA-256: the graph does not say which variant it is. (The third is `OpenCV` zoo's, whose 232,589 bytes have
+/// room for the smaller variant's 54,608 numbers only.)
 const VARIANTS: [(&str, &str); 4] = [
     ("104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12", "yunet_n"),
     ("25a606a145a5b6d7271ae138fbd00eba91dad8b83222ae3f2c7ecd0f4a7b0e31", "yunet_n"),
-    ("8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4", "yunet_n"),
+    ("8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4", "yunet_s"),
     ("daede24002cc8590f457998cc5e6c9e8b82f45f6bd969506a8913cd4ed10a2d3", "yunet_s"),
 ];
 
@@ -46,7 +47,7 @@ impl YuNet {
 
     pub(super) fn from_opened(opened: Opened, settings: &Settings) -> Result<Self, ModelError> {
         let variant = VARIANTS.iter().find(|(sha256, _)| *sha256 == opened.sha256()).map_or("yunet", |(_, name)| name);
-        let (network, identity) = opened.into_network(variant, Planes::Bgr, settings)?;
+        let (network, identity) = opened.into_network(variant, (Planes::Bgr, Levels::RAW), settings)?;
         Ok(Self { network, identity, settings: *settings, weak: Weak::default() })
     }
 
@@ -55,7 +56,7 @@ impl YuNet {
         self.network.prepare(image)
     }
 
-    /// Second half of [`Detector::detect`]: the faces in the input tensor.
+    /// Second half of [`Detector::detect`]: the faces in the input tensor, those included that lie outside the picture.
     pub fn infer(&mut self, scale: Scale) -> Result<Vec<Detection>, DetectError> {
         let input = self.network.input();
         let outputs = self.network.infer()?;
@@ -88,7 +89,7 @@ impl Detector for YuNet {
 
     fn detect(&mut self, image: &Image<'_>) -> Result<Vec<Detection>, DetectError> {
         let scale = self.prepare(image);
-        self.infer(scale)
+        Ok(within(self.infer(scale)?, image.original))
     }
 
     fn remember_weak(&mut self, least_score: f32) {
@@ -104,6 +105,7 @@ impl Detector for YuNet {
 pub(super) fn is_yunet(opened: &Opened) -> bool {
     let expected = OUTPUTS.iter().flat_map(|(kind, _)| STRIDES.map(|stride| format!("{kind}_{stride}")));
     opened.output_names().eq(expected)
+        && (0..OUTPUTS.len() * STRIDES.len()).all(|index| opened.output_ends_in(index, OUTPUTS[index / STRIDES.len()].1))
 }
 
 /// What the network says about one grid.
@@ -149,16 +151,24 @@ impl Grid<'_> {
         let (w, h) = (w.exp() * self.stride, h.exp() * self.stride);
         let (x, y) = ((corner[0] + x) * self.stride - w / 2.0, (corner[1] + y) * self.stride - h / 2.0);
         let landmarks = std::array::from_fn(|i| (self.kps[cell * 10 + i] + corner[i % 2]) * self.stride);
-        face(Bbox { x, y, w, h }, score, landmarks, self.scale)
+        face(Bbox { x, y, w, h }, score, Some(landmarks), self.scale)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::HaarSettings;
     use super::super::fixtures::{assert_finds_the_astronaut, model};
     use super::*;
 
-    const SETTINGS: Settings = Settings { input: Size { w: 640, h: 384 }, score_threshold: 0.6, nms_iou: 0.3, min_face_px: 0.0 };
+    const SETTINGS: Settings = Settings {
+        input: Size { w: 640, h: 384 },
+        score_threshold: 0.6,
+        nms_iou: 0.3,
+        min_face_px: 0.0,
+        haar: HaarSettings::DEFAULT,
+        tiles: None,
+    };
 
     #[test]
     fn a_grid_decodes_as_the_formula_says() {
@@ -193,6 +203,8 @@ mod tests {
         assert!(collect(f32::NAN, 1.0).is_err());
         assert!(collect(0.9, f32::NAN).is_err());
         assert!(collect(0.9, 200.0).is_err());
+        // 8 exp(12) is more than a million pixels.
+        assert!(collect(0.9, 12.0).is_err() && collect(0.9, 11.0).is_ok());
         // Where there is no face, nobody looks at the box.
         assert!(collect(0.1, f32::NAN).is_ok());
     }

@@ -15,14 +15,14 @@ const MEASURED: f32 = 0.05 * 0.05;
 /// Variance of the velocity of a face that was seen once, in sizes/s squared. At 2 m somebody walking past makes about 6 sizes/s: two
 /// standard deviations.
 const UNKNOWN_SPEED: f32 = 3.0 * 3.0;
-/// By how much that variance grows in a second: a face changes its velocity by about 2 sizes/s from one to the next.
-const RESTLESSNESS: f32 = 2.0 * 2.0;
+/// By how much that variance grows in a second: a face changes its velocity by about its own size a second.
+const RESTLESSNESS: f32 = 1.0 * 1.0;
 /// No face is believed to move faster, in sizes/s.
 const FASTEST: f32 = 20.0;
 /// Boxes are grown by so many standard deviations of the prediction …
 const SIGMAS: f32 = 2.0;
 /// … and by no more than this, in sizes.
-const MOST_GROWN: f32 = 1.0;
+const MOST_GROWN: f32 = 1.5;
 /// The largest coordinate and length of a box, in pixels.
 const FARTHEST: f32 = 1e6;
 

@@ -6,6 +6,7 @@ use super::*;
 use crate::aggregate::fixtures;
 
 mod laws;
+mod scenes;
 
 const SETTINGS: TrackSettings = TrackSettings { max_gap: Duration::from_secs(1), min_iou: 0.3 };
 /// 2026-11-22T12:00:00Z.

@@ -33,9 +33,12 @@ pub struct Verdict {
     pub windows: u64,
     /// Revisions of windows that are there more than once.
     pub doubled_windows: u64,
-    /// Windows whose highest revision does not count exactly the frames and faces in it, that are missing, or that have a revision
+    /// Windows whose highest revision does not count exactly the frames, faces and beginning tracks in it, that are missing, or that have a revision
     /// without those before it.
     pub wrong_windows: u64,
+    /// Faces with another track than a run over the same rows in order, without interruptions, gives them.
+    #[serde(default)]
+    pub wrong_tracks: u64,
     /// Files that are neither journal records nor data files of a seal.
     pub stray: Vec<String>,
     /// What `journal verify` found.
@@ -50,12 +53,16 @@ WITH truth AS (SELECT p, o, frame_id, frame_seq, source_id, faces
                FROM read_csv('TRUTH', header = true, types = {'frame_id': 'VARCHAR', 'source_id': 'VARCHAR'})),
 frames AS (SELECT kafka_partition AS p, kafka_offset AS o, frame_id, frame_seq, source_id, status, face_count, capture_ts
            FROM read_parquet('frames/**/*.parquet')),
-faces AS (SELECT kafka_partition AS p, kafka_offset AS o, detection_idx AS i FROM read_parquet('detections/**/*.parquet')),
-windows AS (SELECT source_id, window_start, kafka_partition, revision, frames_ok, faces_total
+faces AS (SELECT kafka_partition AS p, kafka_offset AS o, detection_idx AS i,
+                 track_id = concat_ws('/', kafka_topic, kafka_partition, kafka_offset, detection_idx) AS is_new
+          FROM read_parquet('detections/**/*.parquet')),
+begun_in AS (SELECT p, o, count(*) FILTER (WHERE is_new) AS begun FROM faces GROUP BY ALL),
+windows AS (SELECT source_id, window_start, kafka_partition, revision, frames_ok, faces_total, tracks_started
             FROM read_parquet('windows/**/*.parquet')),
 latest AS (SELECT * FROM windows QUALIFY revision = max(revision) OVER (PARTITION BY source_id, window_start, kafka_partition)),
 counted AS (SELECT source_id, p AS kafka_partition, time_bucket(INTERVAL 'LENGTH seconds', capture_ts) AS window_start,
-                   count(*) AS frames_ok, sum(face_count) AS faces_total FROM frames GROUP BY ALL),
+                   count(*) AS frames_ok, sum(face_count) AS faces_total, sum(begun) AS tracks_started
+            FROM (FROM frames LEFT JOIN begun_in USING (p, o)) GROUP BY ALL),
 rows_of AS (SELECT p, o, count(*) AS n FROM frames GROUP BY ALL),
 faces_of AS (SELECT p, o, count(*) AS n FROM faces GROUP BY ALL)
 SELECT
@@ -75,7 +82,8 @@ SELECT
     AS doubled_windows,
   (SELECT count(*) FROM windows) AS windows,
   (SELECT count(*) FROM latest FULL JOIN counted USING (source_id, kafka_partition, window_start)
-   WHERE (latest.frames_ok, latest.faces_total) IS DISTINCT FROM (counted.frames_ok, counted.faces_total))
+   WHERE (latest.frames_ok, latest.faces_total, latest.tracks_started)
+         IS DISTINCT FROM (counted.frames_ok, counted.faces_total, coalesce(counted.tracks_started, 0)))
     + (SELECT count(*) FROM (SELECT 1 FROM windows GROUP BY source_id, window_start, kafka_partition
                              HAVING count(DISTINCT revision) <> max(revision) + 1)) AS wrong_windows
 ";
@@ -100,6 +108,7 @@ impl Verdict {
             doubled_windows: number("doubled_windows"),
             windows: number("windows"),
             wrong_windows: number("wrong_windows"),
+            wrong_tracks: tracks::wrong(folder),
             stray: files(folder).into_iter().filter(|file| !belongs(file, topic)).collect(),
             verify: Vec::new(),
         }
@@ -153,3 +162,4 @@ fn belongs(file: &str, topic: &str) -> bool {
 
 #[cfg(test)]
 mod tests;
+pub(super) mod tracks;

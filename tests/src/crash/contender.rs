@@ -12,7 +12,7 @@ use toml::Table;
 
 use super::arena::Arena;
 use super::availability::{Gaps, LOOK_EVERY, Watch, journal_ends};
-use super::check::WINDOW_S;
+use super::check::{WINDOW_S, tracks};
 use super::keeper::{Group, Keeper, Tally};
 use super::producer::Truth;
 use super::round::{GroupPlan, StoreKind, TOPIC, joined};
@@ -108,6 +108,9 @@ fn config(kafka: &Kafka, group: &str, url: &str, options: Option<Table>) -> Tabl
     set("kafka", "properties", properties.into());
     set("workers", "count", 1.into());
     set("detector", "input", "320x192".into());
+    set("track", "enabled", true.into());
+    set("track", "max_gap", format!("{}s", tracks::SETTINGS.max_gap.as_secs()).into());
+    set("track", "min_iou", f64::from(tracks::SETTINGS.min_iou).into());
     set("journal", "append_every", "300ms".into());
     set("parquet", "roll_every", "1500ms".into());
     // Windows that close while strikes fall.

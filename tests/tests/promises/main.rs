@@ -2,6 +2,7 @@
 #![allow(clippy::float_cmp, reason = "counters are whole numbers")]
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "tests panic: that is how they fail")]
 
+mod accuracy;
 mod annotate;
 mod bench;
 mod claim_check;
@@ -12,7 +13,9 @@ mod dlq;
 mod documents;
 mod envelopes;
 mod errors;
+mod eval;
 mod formats;
+mod haar;
 mod journal;
 mod kafka_bad_days;
 mod kafka_gaps;
@@ -20,6 +23,7 @@ mod lifecycle;
 mod live;
 mod load;
 mod metrics;
+mod models;
 mod outputs;
 mod poison;
 mod pressure;
@@ -28,6 +32,7 @@ mod scale;
 mod scale_out;
 mod secrets;
 mod store_bad_days;
+mod tracks;
 mod transport;
 mod windows;
 

@@ -11,10 +11,10 @@ use facestream_schemas::dead_letter::{DeadLetter, Facts, Held};
 use indicatif::HumanCount;
 
 use super::fold::{Folded, Letter, Place};
-use super::read::{Ranges, Record};
 use super::select::Select;
 use super::send::{Outgoing, Sender};
 use super::{Ground, Where, plain, print};
+use crate::commands::read::{Ranges, Record};
 use crate::config::topic_mistake;
 
 /// A batch is sent when it has so many originals, or bytes.

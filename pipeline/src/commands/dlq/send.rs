@@ -18,7 +18,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::runtime::Runtime;
 
 use super::fold::Place;
-use super::read::Logs;
+use crate::commands::read::Logs;
 use crate::config::Kafka;
 use crate::kafka::client;
 

@@ -17,10 +17,10 @@ use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 
 use super::fold::Letter;
-use super::read::Record;
 use super::retry::original_of;
 use super::{Ground, Where, ls, plain, print};
 use crate::commands::Failure;
+use crate::commands::read::Record;
 
 /// Header values are shown up to so many characters; --json has all.
 const VALUE_CHARS: usize = 200;

@@ -4,8 +4,6 @@
 //! is published and the partition was taken over. Invariant: the journal only moves forward, since going back would double
 //! rows; and it is not moved under a running pipeline unless that is forced.
 
-mod group;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +11,9 @@ use anyhow::{Context as _, anyhow};
 use facestream_schemas::{Offset, Partition};
 use uuid::Uuid;
 
-use self::group::Group;
 use super::{Failure, Ground, print};
 use crate::commands::Given;
+use crate::commands::group::Group;
 use crate::journal::log::Log;
 use crate::journal::publish::Publisher;
 use crate::journal::record::{Jump, Why};

@@ -13,7 +13,7 @@ use url::Url;
 
 /// How frames are wrapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Envelope {
+pub(in crate::commands) enum Envelope {
     /// The value is the image, all else is in headers
     Raw,
     /// CloudEvents in binary mode: the value is the image, the attributes are headers `ce_…`
@@ -28,34 +28,34 @@ pub(super) enum Envelope {
 
 /// What is known of a frame.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Facts<'a> {
-    pub(super) source_id: &'a str,
+pub(in crate::commands) struct Facts<'a> {
+    pub(in crate::commands) source_id: &'a str,
     /// Nanoseconds since the Unix epoch.
-    pub(super) capture_ts_ns: i64,
-    pub(super) frame_id: &'a str,
-    pub(super) frame_seq: u64,
+    pub(in crate::commands) capture_ts_ns: i64,
+    pub(in crate::commands) frame_id: &'a str,
+    pub(in crate::commands) frame_seq: u64,
     /// Of the image, wherever it is; `None` where it is not known.
-    pub(super) media_type: Option<&'static str>,
-    pub(super) content: Content<'a>,
+    pub(in crate::commands) media_type: Option<&'static str>,
+    pub(in crate::commands) content: Content<'a>,
 }
 
 /// The image itself, or where it lies.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Content<'a> {
+pub(in crate::commands) enum Content<'a> {
     Image(&'a [u8]),
     Claim { uri: &'a str, sha256: &'a str },
 }
 
 /// A message but for its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Sealed<'a> {
-    pub(super) value: Cow<'a, [u8]>,
-    pub(super) headers: Vec<(&'static str, Cow<'a, str>)>,
+pub(in crate::commands) struct Sealed<'a> {
+    pub(in crate::commands) value: Cow<'a, [u8]>,
+    pub(in crate::commands) headers: Vec<(&'static str, Cow<'a, str>)>,
 }
 
 impl Envelope {
     /// Puts a frame into the envelope.
-    pub(super) fn seal<'a>(self, facts: &Facts<'a>) -> Sealed<'a> {
+    pub(in crate::commands) fn seal<'a>(self, facts: &Facts<'a>) -> Sealed<'a> {
         match self {
             Self::Raw => Sealed { value: value(facts.content), headers: raw(facts) },
             Self::CloudEvents => Sealed { value: value(facts.content), headers: cloudevent(facts) },
@@ -71,7 +71,7 @@ impl Envelope {
     }
 
     /// How many bytes the value of an image of `bytes` bytes may take.
-    pub(super) fn most_bytes(self, bytes: u64) -> u64 {
+    pub(in crate::commands) fn most_bytes(self, bytes: u64) -> u64 {
         const FIELDS: u64 = 1 << 20;
         FIELDS + if self == Self::Json { bytes.div_ceil(3) * 4 } else { bytes }
     }

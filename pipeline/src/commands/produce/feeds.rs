@@ -131,8 +131,8 @@ fn send(input: &Input, outlet: &mut Outlet) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pictures::Pictures;
     use super::*;
+    use crate::commands::pictures::Pictures;
 
     fn names(inputs: &[&str], source_id: Option<&str>, cameras: Option<u16>) -> Vec<String> {
         let input = |text: &&str| match *text {

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use facestream_schemas::envelope::sniff;
 use url::Url;
 
-use super::pictures::Pictures;
 use crate::commands::Failure;
+use crate::commands::pictures::{Pictures, each_argument};
 
 const WITHOUT_VIDEO: &str = "this build knows no video files and no cameras but HTTP MJPEG: build one that does with \
 `make build VIDEO=1`, that is Debian's libopencv-dev, clang, libclang-dev and pkg-config, and cargo build --release --workspace --features video";
@@ -35,22 +35,8 @@ impl Input {
     /// Everything that `arguments` name: pictures first, then the others in their order. `-` reads lines from `stdin`.
     pub(super) fn list(arguments: &[String], stdin: &mut dyn BufRead) -> Result<Vec<Self>, Failure> {
         let (mut pictures, mut inputs) = (Pictures::default(), Vec::new());
-        for argument in arguments {
-            if argument != "-" {
-                add(argument, &mut pictures, &mut inputs)?;
-                continue;
-            }
-            for line in stdin.lines() {
-                match line {
-                    Ok(line) if line.is_empty() => {}
-                    Ok(line) => add(&line, &mut pictures, &mut inputs)?,
-                    Err(error) => {
-                        pictures.unreadable.push(format!("the list on stdin: {error}"));
-                        break;
-                    }
-                }
-            }
-        }
+        let broken_off = each_argument(arguments, stdin, &mut |argument| add(argument, &mut pictures, &mut inputs))?;
+        pictures.unreadable.extend(broken_off);
         if pictures != Pictures::default() {
             inputs.insert(0, Self::Pictures(pictures));
         }

@@ -149,7 +149,10 @@ impl Sender {
 }
 
 /// Headers as the client takes them: ours, but for those that are given, and then these.
-pub(super) fn headers<'a>(own: impl IntoIterator<Item = (&'a str, &'a str)>, given: &'a [(String, String)]) -> OwnedHeaders {
+pub(in crate::commands) fn headers<'a>(
+    own: impl IntoIterator<Item = (&'a str, &'a str)>,
+    given: &'a [(String, String)],
+) -> OwnedHeaders {
     let own = own.into_iter().filter(|(name, _)| !given.iter().any(|(other, _)| other == name));
     let given = given.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     own.chain(given).fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))

@@ -33,7 +33,7 @@ pub(super) fn frame_id(name: &str) -> Arc<str> {
 }
 
 /// The media type of a picture, by its first bytes.
-pub(super) fn media_type(image: &[u8]) -> Option<&'static str> {
+pub(in crate::commands) fn media_type(image: &[u8]) -> Option<&'static str> {
     sniff(image).map(facestream_schemas::envelope::ImageFormat::media_type)
 }
 

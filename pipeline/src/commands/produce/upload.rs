@@ -30,15 +30,15 @@ const LONGEST_DELAY: Duration = Duration::from_secs(8);
 
 /// Where a picture lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
-    pub(super) uri: String,
+pub(in crate::commands) struct Claim {
+    pub(in crate::commands) uri: String,
     /// In hex.
-    pub(super) sha256: String,
+    pub(in crate::commands) sha256: String,
 }
 
 /// A place for pictures.
 #[derive(Debug)]
-pub(super) struct Uploads {
+pub(in crate::commands) struct Uploads {
     store: Store,
     /// What URIs begin with, without a slash at the end.
     base: String,
@@ -48,7 +48,7 @@ pub(super) struct Uploads {
 
 impl Uploads {
     /// The place at `url`. Connects to nothing yet.
-    pub(super) fn open(url: &str, config: &Config) -> Result<Self, Failure> {
+    pub(in crate::commands) fn open(url: &str, config: &Config) -> Result<Self, Failure> {
         let mistake = |text: &str| Failure::Usage(format!("--upload {url}: {text}"));
         let parsed = Url::parse(url).map_err(|_| mistake(EXPECTED))?;
         if !["s3", "gs", "az", "file"].contains(&parsed.scheme()) {
@@ -71,7 +71,7 @@ impl Uploads {
     }
 
     /// Uploads a picture unless it is known to be there. What passes by itself is tried again.
-    pub(super) async fn put(&self, image: Bytes, sha256: [u8; 32]) -> Result<Claim, Error> {
+    pub(in crate::commands) async fn put(&self, image: Bytes, sha256: [u8; 32]) -> Result<Claim, Error> {
         let claim = self.claim(&image, sha256);
         if !self.there.lock().unwrap_or_else(PoisonError::into_inner).contains(&sha256) {
             let name = Path::from(claim.uri[self.base.len() + 1..].to_owned());
@@ -99,7 +99,7 @@ impl Uploads {
 }
 
 /// The SHA-256 of a picture: work for a thread of one's own, not for one of tokio's.
-pub(super) fn sha256(image: &[u8]) -> [u8; 32] {
+pub(in crate::commands) fn sha256(image: &[u8]) -> [u8; 32] {
     Sha256::digest(image).into()
 }
 

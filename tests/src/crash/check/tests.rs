@@ -11,7 +11,7 @@ const HOUR: &str = "event_date=2026-01-02/event_hour=3";
 const FIRST: &str = "topic-0-2-0-10.parquet";
 const SECOND: &str = "topic-0-5-10-20.parquet";
 
-/// A store with twenty frames of one partition in two files, every other one with a face, and its truth beside it.
+/// A store with twenty frames of one partition in two files, every other one with a face, all of one track, and its truth beside it.
 struct Store(TempDir);
 
 impl Store {
@@ -27,7 +27,9 @@ impl Store {
         for (file, from, to) in [(FIRST, 0, 10), (SECOND, 10, 20)] {
             store.frames(file, "", from, to);
             let faces = format!(
-                "SELECT 0 AS kafka_partition, range AS kafka_offset, 0 AS detection_idx FROM range({from}, {to}) WHERE range % 2 = 1"
+                "SELECT 'topic' AS kafka_topic, 0 AS kafka_partition, range AS kafka_offset, 0 AS detection_idx, 10.0 AS bbox_x_px,
+                 20.0 AS bbox_y_px, 60.0 AS bbox_w_px, 70.0 AS bbox_h_px, 0.9 AS score, 'topic/0/1/0' AS track_id
+                 FROM range({from}, {to}) WHERE range % 2 = 1"
             );
             store.copy(&faces, &format!("detections/{HOUR}/{file}"));
         }
@@ -46,7 +48,7 @@ impl Store {
     /// The frames of these offsets into a file, with some columns replaced.
     fn frames(&self, file: &str, replace: &str, from: i64, to: i64) {
         let sql = format!(
-            "SELECT * {replace} FROM (SELECT 0 AS kafka_partition, range AS kafka_offset, range::VARCHAR AS frame_id,
+            "SELECT * {replace} FROM (SELECT 'topic' AS kafka_topic, 0 AS kafka_partition, range AS kafka_offset, range::VARCHAR AS frame_id,
              range AS frame_seq, 'camera-1' AS source_id, 'ok' AS status, range % 2 AS face_count,
              TIMESTAMPTZ '2026-01-02 03:00:00+00' + range * INTERVAL '100 milliseconds' AS capture_ts FROM range({from}, {to}))"
         );
@@ -58,7 +60,7 @@ impl Store {
         self.copy(
             &format!(
                 "SELECT 'camera-1' AS source_id, TIMESTAMPTZ '2026-01-02 03:00:00+00' AS window_start, 0 AS kafka_partition,
-                 {revision} AS revision, {frames} AS frames_ok, 10 AS faces_total"
+                 {revision} AS revision, {frames} AS frames_ok, 10 AS faces_total, 1 AS tracks_started"
             ),
             path,
         );
@@ -85,6 +87,7 @@ const GOOD: Verdict = Verdict {
     windows: 1,
     doubled_windows: 0,
     wrong_windows: 0,
+    wrong_tracks: 0,
     stray: Vec::new(),
     verify: Vec::new(),
 };
@@ -145,10 +148,19 @@ fn a_revision_counts_alone_and_must_have_those_before_it() {
 }
 
 #[test]
-fn faces_that_are_missing_are_miscounted() {
+fn a_track_that_breaks_off_is_found_by_its_faces_and_by_its_window() {
+    let store = Store::good();
+    let path = format!("detections/{HOUR}/{SECOND}");
+    store.copy(&format!("SELECT * REPLACE ('topic/0/11/0' AS track_id) FROM '{path}'"), "second");
+    fs::rename(store.folder().join("second"), store.folder().join(path)).unwrap();
+    assert_eq!(store.verdict(), Verdict { wrong_windows: 1, wrong_tracks: 5, ..GOOD });
+}
+
+#[test]
+fn faces_that_are_missing_are_miscounted_and_so_is_the_track_that_began_there() {
     let store = Store::good();
     fs::remove_file(store.folder().join(format!("detections/{HOUR}/{FIRST}"))).unwrap();
-    assert_eq!(store.verdict(), Verdict { faces: 5, miscounted: 5, ..GOOD });
+    assert_eq!(store.verdict(), Verdict { faces: 5, miscounted: 5, wrong_windows: 1, wrong_tracks: 5, ..GOOD });
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Kafka's side of a reset: the topic's partitions and their ends, and whether the group has members.
+//! The consumer group from outside: its members and what it has committed, and the topic's partitions and their ends.
 //!
 //! In: `[kafka]` of the configuration. Out: answers, or a refusal. Invariant: this client never joins the group, so that it can commit
 //! only while nobody else is in it; that is how members are noticed whatever protocol they joined with.
@@ -72,36 +72,50 @@ impl Group {
         Ok((Offset(low), Offset(high)))
     }
 
-    /// Refuses while the group has members. Those of the classic protocol are listed; a group of the newer one is tried by
-    /// committing what is committed already, which Kafka refuses from outside as long as somebody is in it. `ends` is what is
-    /// committed where nothing was, unless that would be a change that a dry run must not make.
+    /// Refuses while the group has members.
     pub(super) fn refuse_members(&self, ends: &[(&Partition, Option<Offset>)], dry_run: bool) -> anyhow::Result<()> {
-        let groups = self.consumer.client().fetch_group_list(Some(&self.name), ASK_TIMEOUT);
-        let groups = groups.with_context(|| format!("cannot ask {} for the members of the group {}", self.brokers, self.name))?;
-        let members = groups.groups().iter().filter(|group| group.name() == self.name).flat_map(GroupInfo::members);
-        let members: Vec<_> = members.map(|member| format!("{} at {}", member.client_id(), member.client_host())).collect();
-        if !members.is_empty() {
-            return Err(self.refused(&format!("{} members ({})", members.len(), members.join(", "))));
-        }
-        let again = self
-            .committed_again(ends, dry_run)
-            .with_context(|| format!("cannot ask for the offsets of the group {}", self.name))?;
-        if again.count() == 0 {
-            return Ok(());
-        }
-        match self.consumer.commit(&again, CommitMode::Sync) {
-            Err(error) if is_of_a_living_group(&error) => Err(self.refused("members")),
-            committed => committed.with_context(|| format!("cannot commit for the group {}", self.name)),
-        }
-    }
-
-    fn refused(&self, members: &str) -> anyhow::Error {
+        let Some(members) = self.members(ends, dry_run)? else { return Ok(()) };
         let text = format!(
             "the group {} has {members}: stop `facestream run` everywhere, or give --force (a process that was killed counts \
              until its session expires)",
             self.name
         );
-        Failure::Refused(text).into()
+        Err(Failure::Refused(text).into())
+    }
+
+    /// The group's members, in words; `None` while it has none. Those of the classic protocol are listed; a group of the newer one is
+    /// tried by committing what is committed already, which Kafka refuses from outside as long as somebody is in it. `ends` is what is
+    /// committed where nothing was, unless that would be a change that a dry run must not make.
+    pub(super) fn members(&self, ends: &[(&Partition, Option<Offset>)], dry_run: bool) -> anyhow::Result<Option<String>> {
+        let groups = self.consumer.client().fetch_group_list(Some(&self.name), ASK_TIMEOUT);
+        let groups = groups.with_context(|| format!("cannot ask {} for the members of the group {}", self.brokers, self.name))?;
+        let members = groups.groups().iter().filter(|group| group.name() == self.name).flat_map(GroupInfo::members);
+        let members: Vec<_> = members.map(|member| format!("{} at {}", member.client_id(), member.client_host())).collect();
+        if !members.is_empty() {
+            return Ok(Some(format!("{} members ({})", members.len(), members.join(", "))));
+        }
+        let again = self
+            .committed_again(ends, dry_run)
+            .with_context(|| format!("cannot ask for the offsets of the group {}", self.name))?;
+        if again.count() == 0 {
+            return Ok(None);
+        }
+        match self.consumer.commit(&again, CommitMode::Sync) {
+            Err(error) if is_of_a_living_group(&error) => Ok(Some("members".to_owned())),
+            committed => committed.map(|()| None).with_context(|| format!("cannot commit for the group {}", self.name)),
+        }
+    }
+
+    /// What the group has committed for a partition, if anything.
+    pub(super) fn committed(&self, partition: &Partition) -> anyhow::Result<Option<Offset>> {
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(&partition.topic, partition.number);
+        let committed = self.consumer.committed_offsets(asked, ASK_TIMEOUT);
+        let committed = committed.with_context(|| format!("cannot ask for the offsets of the group {}", self.name))?;
+        Ok(match committed.find_partition(&partition.topic, partition.number).map(|found| found.offset()) {
+            Some(rdkafka::Offset::Offset(offset)) => Some(Offset(offset)),
+            _ => None,
+        })
     }
 
     fn committed_again(&self, ends: &[(&Partition, Option<Offset>)], dry_run: bool) -> KafkaResult<TopicPartitionList> {

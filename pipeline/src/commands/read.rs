@@ -1,10 +1,11 @@
-//! Reading topics without a group: from one offset to another, or one record.
+//! Reading topics without a group: from one offset to another, one record, or what comes from now on.
 //!
 //! In: a topic and offsets. Out: each committed record, once, in the order of its partition. Invariant: nothing is committed or
 //! created, no record is kept here, and brokers that fall silent are an error, not a wait without end.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -140,6 +141,32 @@ impl Reader {
             last_heard = Instant::now();
         }
         Ok(())
+    }
+
+    /// Shows `each` what comes to the topic from the ends of these ranges on, and nothing whenever nothing came for a while, until it
+    /// breaks off.
+    pub(super) fn follow(
+        &self,
+        topic: &str,
+        ends: &Ranges,
+        each: &mut dyn FnMut(Option<&BorrowedMessage<'_>>) -> ControlFlow<()>,
+    ) -> anyhow::Result<()> {
+        let mut from = TopicPartitionList::new();
+        for (partition, (_, end)) in ends {
+            from.add_partition_offset(topic, *partition, Offset::Offset(*end)).context("making a list of partitions")?;
+        }
+        self.consumer.assign(&from).with_context(|| format!("cannot read {topic}"))?;
+        loop {
+            let shown = match self.consumer.poll(POLL) {
+                Some(Ok(message)) => each(Some(&message)),
+                Some(Err(error)) if ends_reading(&error) => return Err(error).with_context(|| format!("cannot read {topic}")),
+                // The end of a partition, or what librdkafka tries again by itself.
+                Some(Err(_)) | None => each(None),
+            };
+            if shown.is_break() {
+                return Ok(());
+            }
+        }
     }
 
     /// The record at these coordinates: `None` where there is none any more.

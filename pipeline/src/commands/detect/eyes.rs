@@ -1,0 +1,82 @@
+//! One worker's decoder and detector: the stream's own.
+//!
+//! In: an encoded picture. Out: its faces, or why there are none. Invariant: nothing here differs from what a worker of the stream does
+//! to a picture, whether a copy is drawn or not.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use facestream_schemas::{Detection, DetectorIdentity, Reason, Rejection, Size};
+use facestream_stages::decode::{Decode, Limits};
+use facestream_stages::detect::{self, Detector};
+
+use super::annotated::{Artist, Plan};
+use super::seen::{Found, Seen};
+use crate::detector::Ready;
+use crate::live;
+
+/// What all workers are built from.
+pub(super) struct Blueprint<'a> {
+    pub(super) ready: &'a Ready,
+    pub(super) max_pixels: u64,
+    pub(super) plan: Option<&'a Plan>,
+}
+
+pub(super) struct Eyes<'a> {
+    blueprint: &'a Blueprint<'a>,
+    decode: Decode,
+    detector: Box<dyn Detector>,
+    identity: Arc<DetectorIdentity>,
+    artist: Option<Artist>,
+}
+
+impl<'a> Eyes<'a> {
+    pub(super) fn open(blueprint: &'a Blueprint<'a>) -> anyhow::Result<Self> {
+        let Blueprint { ready, max_pixels, plan } = blueprint;
+        let mut detector = detect::load(&ready.model.path, &ready.settings)?;
+        if plan.is_some_and(|plan| plan.what.hides()) {
+            detector.remember_weak(live::BLURRED_FROM.min(ready.settings.score_threshold));
+        }
+        let decode = Decode::new(Limits { max_pixels: *max_pixels }, detector.decode_for())?;
+        let identity = Arc::new(detector.identity().clone());
+        let artist = plan.is_some().then(|| Artist::new(*max_pixels)).transpose()?;
+        Ok(Self { blueprint, decode, detector, identity, artist })
+    }
+
+    /// Looks at the picture of this number. A panic is a bug of ours, and the end of no other picture.
+    pub(super) fn look(&mut self, number: usize, name: &str, picture: &[u8]) -> Seen {
+        let looked = catch_unwind(AssertUnwindSafe(|| self.look_at(number, picture)));
+        let (image, outcome, not_copied) = looked.unwrap_or_else(|panic| {
+            if let Ok(rebuilt) = Self::open(self.blueprint) {
+                *self = rebuilt;
+            }
+            (None, Err(Rejection::new(Reason::InternalError, format_args!("a bug: {}", said(&*panic)))), None)
+        });
+        let outcome = outcome.map(|faces| Found { faces, detector: Arc::clone(&self.identity) }).map_err(Into::into);
+        Seen { name: name.to_owned(), image, outcome, not_copied }
+    }
+
+    fn look_at(&mut self, number: usize, picture: &[u8]) -> (Option<Size>, Result<Vec<Detection>, Rejection>, Option<String>) {
+        let image = match self.decode.decode(picture) {
+            Ok(image) => image,
+            Err(rejection) => return (None, Err(rejection), None),
+        };
+        let original = Some(image.original);
+        let faces = match self.detector.detect(&image) {
+            Ok(faces) => faces,
+            Err(error) => return (original, Err(Rejection::new(Reason::DetectorError, error)), None),
+        };
+        let copied = match (self.blueprint.plan, &mut self.artist) {
+            (Some(plan), Some(artist)) => artist.draw(plan, number, picture, &faces, self.detector.weak()),
+            _ => Ok(()),
+        };
+        (original, Ok(faces), copied.err().map(|error| format!("{error:#}")))
+    }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}

@@ -1,0 +1,166 @@
+//! Pictures from files: which ones.
+//!
+//! In: files, folders, glob patterns, and lists of them on stdin. Out: paths in a stable order, and what could not be listed.
+//! Invariant: a file that was named is taken whatever it holds; of folders and patterns only what begins like an image.
+
+use std::fs::File;
+use std::io::{BufRead, Read as _};
+use std::path::{Path, PathBuf};
+
+use facestream_schemas::envelope::sniff;
+
+use super::Failure;
+
+/// As many bytes as the longest magic number needs.
+const MAGIC_BYTES: u64 = 16;
+
+/// Gives `each` every argument, and in the place of a `-` the lines of `stdin`. Why the list broke off, if it did.
+pub(super) fn each_argument(
+    arguments: &[String],
+    stdin: &mut dyn BufRead,
+    each: &mut dyn FnMut(&str) -> Result<(), Failure>,
+) -> Result<Option<String>, Failure> {
+    for argument in arguments {
+        if argument != "-" {
+            each(argument)?;
+            continue;
+        }
+        for line in stdin.lines() {
+            match line {
+                Ok(line) if line.is_empty() => {}
+                Ok(line) => each(&line)?,
+                Err(error) => return Ok(Some(format!("the list on stdin: {error}"))),
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The files that were found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pictures {
+    pub(super) files: Vec<PathBuf>,
+    /// Files of folders and patterns that are no images.
+    pub(super) skipped: usize,
+    /// What could not be listed or opened, each with the reason.
+    pub(super) unreadable: Vec<String>,
+}
+
+impl Pictures {
+    /// What `input` names, which is a file, a folder (recursively, by name) or a pattern.
+    pub(super) fn add(&mut self, input: &str) {
+        let path = Path::new(input);
+        if path.is_dir() {
+            self.add_folder(path);
+        } else if path.exists() || !input.contains(['*', '?', '[']) {
+            self.files.push(path.to_owned()); // a missing one is reported when it is read
+        } else {
+            self.add_pattern(input);
+        }
+    }
+
+    fn add_folder(&mut self, folder: &Path) {
+        for entry in walkdir::WalkDir::new(folder).follow_links(true).sort_by_file_name() {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() => self.add_if_image(entry.into_path()),
+                Ok(_) => {}
+                Err(error) => self.unreadable.push(error.to_string()),
+            }
+        }
+    }
+
+    fn add_pattern(&mut self, pattern: &str) {
+        let matches = match glob::glob(pattern) {
+            Ok(matches) => matches,
+            Err(error) => return self.unreadable.push(format!("{pattern}: {error}")),
+        };
+        let mut any = false;
+        for path in matches {
+            any = true;
+            match path {
+                Ok(path) if path.is_dir() => self.add_folder(&path),
+                // A pipe would be waited for.
+                Ok(path) if path.exists() && !path.is_file() => {
+                    self.unreadable.push(format!("{}: is not a regular file", path.display()));
+                }
+                Ok(path) => self.add_if_image(path),
+                Err(error) => self.unreadable.push(error.to_string()),
+            }
+        }
+        if !any {
+            self.unreadable.push(format!("{pattern}: matches no file"));
+        }
+    }
+
+    fn add_if_image(&mut self, path: PathBuf) {
+        let mut magic = Vec::new();
+        match File::open(&path).and_then(|file| file.take(MAGIC_BYTES).read_to_end(&mut magic)) {
+            Ok(_) if sniff(&magic).is_some() => self.files.push(path),
+            Ok(_) => self.skipped += 1,
+            Err(error) => self.unreadable.push(format!("{}: {error}", path.display())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JPEG: &[u8] = b"\xFF\xD8\xFF\xE0 and so on";
+    const PNG: &[u8] = b"\x89PNG\r\n\x1A\n and so on";
+
+    /// b.jpg, a.txt (a PNG by its bytes), notes.jpg (text), sub/c.png, sub/deep/d.jpg
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+        std::fs::create_dir_all(folder.path().join("sub/deep")).unwrap();
+        write("b.jpg", JPEG);
+        write("a.txt", PNG);
+        write("notes.jpg", b"no picture at all");
+        write("sub/c.png", PNG);
+        write("sub/deep/d.jpg", JPEG);
+        folder
+    }
+
+    fn list(folder: &Path, inputs: &[&str]) -> (Vec<String>, usize, Vec<String>) {
+        let mut pictures = Pictures::default();
+        for input in inputs {
+            pictures.add(&format!("{}/{input}", folder.display()));
+        }
+        let relative = |path: &PathBuf| path.strip_prefix(folder).unwrap_or(path).display().to_string();
+        (pictures.files.iter().map(relative).collect(), pictures.skipped, pictures.unreadable)
+    }
+
+    #[test]
+    fn a_folder_gives_its_images_by_magic_bytes_recursively_and_in_order() {
+        let folder = folder();
+        let (files, skipped, unreadable) = list(folder.path(), &["."]);
+        assert_eq!(files, ["a.txt", "b.jpg", "sub/c.png", "sub/deep/d.jpg"]);
+        assert_eq!((skipped, unreadable), (1, Vec::new()));
+    }
+
+    #[test]
+    fn a_pattern_gives_the_images_it_matches() {
+        let folder = folder();
+        assert_eq!(list(folder.path(), &["*.jpg"]).0, ["b.jpg"]);
+        assert_eq!(list(folder.path(), &["**/*.jpg"]).0, ["b.jpg", "sub/deep/d.jpg"]);
+        assert_eq!(list(folder.path(), &["s*"]).0, ["sub/c.png", "sub/deep/d.jpg"]);
+        let (files, _, unreadable) = list(folder.path(), &["*.gif"]);
+        assert!(files.is_empty() && unreadable[0].contains("matches no file"), "{unreadable:?}");
+    }
+
+    #[test]
+    fn what_is_named_is_taken_as_it_is_in_the_order_given() {
+        let folder = folder();
+        let (files, skipped, _) = list(folder.path(), &["notes.jpg", "missing.jpg", "b.jpg"]);
+        assert_eq!(files, ["notes.jpg", "missing.jpg", "b.jpg"]);
+        assert_eq!(skipped, 0);
+    }
+
+    #[test]
+    fn a_file_whose_name_looks_like_a_pattern_is_that_file() {
+        let folder = folder();
+        std::fs::write(folder.path().join("cam[1].jpg"), JPEG).unwrap();
+        assert_eq!(list(folder.path(), &["cam[1].jpg"]).0, ["cam[1].jpg"]);
+    }
+}
