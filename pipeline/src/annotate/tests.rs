@@ -14,7 +14,7 @@ fn key(offset: i64) -> MessageKey {
 
 /// A fine chessboard, which no blurred place has.
 fn chessboard() -> Bytes {
-    let pixel = |at: u32| if (at % SIZE.w / 4 + at / SIZE.w / 4).is_multiple_of(2) { [255; 3] } else { [0; 3] };
+    let pixel = |at: u32| if (at % SIZE.w + at / SIZE.w).is_multiple_of(2) { [255; 3] } else { [0; 3] };
     let pixels: Vec<u8> = (0..SIZE.w * SIZE.h).flat_map(pixel).collect();
     let (width, height) = (SIZE.w as usize, SIZE.h as usize);
     let image = turbojpeg::Image { pixels: &pixels[..], width, pitch: width * 3, height, format: PixelFormat::RGB };

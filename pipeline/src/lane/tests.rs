@@ -1,6 +1,7 @@
 //! Lanes on a store in memory: whatever the order in which workers finish, and whenever a lane is dropped, every offset is in
 //! the journal once.
 
+mod pictured;
 mod reported;
 
 use std::collections::BTreeMap;

@@ -162,13 +162,13 @@ fn each_kind_does_what_it_says_to_faces_of_an_image_that_was_larger() {
 
 #[test]
 fn pixelated_faces_are_squares_of_one_colour_each() {
-    let size = Size { w: 300, h: 300 };
+    let size = Size { w: 512, h: 512 };
     let mut picture = noise(size, 4);
-    picture.pixelate(&[Region::of(&Bbox { x: 100.0, y: 100.0, w: 60.0, h: 60.0 }, size)]);
-    // 60 pixels and 18 on each side, from 82 to 178: six cells of 16 across.
+    picture.pixelate(&[Region::of(&Bbox { x: 128.0, y: 128.0, w: 60.0, h: 60.0 }, size)]);
+    // 60 pixels and 18 on each side, from 110 to 206: six cells of 16 across.
     let mut colours = BTreeSet::new();
     for (row, column) in (0..6).flat_map(|row| (0..6).map(move |column| (row, column))) {
-        let (left, top) = (82 + column * 16, 82 + row * 16);
+        let (left, top) = (110 + column * 16, 110 + row * 16);
         let colour = pixel(&picture, left, top);
         let all = (top..top + 16).flat_map(|y| (left..left + 16).map(move |x| (x, y)));
         assert!(all.into_iter().all(|(x, y)| pixel(&picture, x, y) == colour), "cell {row} {column}");
