@@ -77,7 +77,7 @@ fn plain(text: &str) -> String {
 /// The configured detector, made ready to be built.
 fn ready(config: &Config) -> anyhow::Result<Ready> {
     make_ready(config).map_err(|error| match error {
-        DetectorError::Models(error) => Failure::Usage(error.to_string()).into(),
+        DetectorError::Models(error) => Failure::Usage(format!("{:#}", anyhow::Error::from(error))).into(),
         DetectorError::Library(error) => error.into(),
     })
 }

@@ -26,14 +26,16 @@ use anyhow::Context as _;
 use facestream_stages::annotate::{Style, What};
 use indicatif::{ProgressBar, ProgressStyle};
 
+pub(super) use open::read as read_picture;
+
 use self::annotated::Plan;
 use self::eyes::{Blueprint, Eyes};
 use self::inputs::Inputs;
 use self::open::Opener;
 use self::report::Report;
 use self::results::{Format, Results};
-use super::Given;
 use super::produce::stop::Stop;
+use super::{Failure, Given};
 use crate::config::{Config, Needs};
 
 /// Find faces in pictures and print them
@@ -161,18 +163,36 @@ fn look(args: &Args, work: &Work<'_>, bar: &ProgressBar) -> anyhow::Result<()> {
         Ok::<_, anyhow::Error>(Report::new(results, bar.clone(), work.inputs))
     };
     if args.via_kafka.is_wanted() {
+        // Events tell of sure faces only; those that are hardly seen have to be hidden, too.
+        if work.plan.is_some_and(|plan| plan.what.hides()) {
+            let what = "--annotate blur and pixelate need a look at the picture here: leave --via-kafka out, or draw boxes";
+            return Err(Failure::Usage(what.to_owned()).into());
+        }
         let line = via_kafka::Line::connect(&args.via_kafka, work.config, bar)?;
         let mut report = report()?;
-        let unanswered = line.run(work, &mut |seen| report.take(seen))?;
-        return report.finish(unanswered);
+        let unanswered = line.run(work, &mut |seen| report.take(seen));
+        return finish(report, unanswered);
     }
     let ready = super::ready(work.config)?;
-    let blueprint = Blueprint { ready: &ready, max_pixels: work.config.envelope.max_pixels, plan: work.plan };
+    let blueprint = Blueprint {
+        ready: &ready,
+        max_pixels: work.config.envelope.max_pixels,
+        max_faces: work.config.detector.max_faces,
+        plan: work.plan,
+    };
     // What is wrong with the detector is said before anything is written.
     let first = Eyes::open(&blueprint)?;
     let mut report = report()?;
-    crew::run(work, &blueprint, first, &mut |seen| report.take(seen))?;
-    report.finish(None)
+    let done = crew::run(work, &blueprint, first, &mut |seen| report.take(seen));
+    finish(report, done.map(|()| None))
+}
+
+/// Whatever ended the looking: what came until then is printed.
+fn finish(report: Report, looked: anyhow::Result<Option<String>>) -> anyhow::Result<()> {
+    match looked {
+        Ok(unanswered) => report.finish(unanswered),
+        Err(error) => report.finish(None).and(Err(error)),
+    }
 }
 
 impl Args {

@@ -19,7 +19,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, Given};
 use crate::config::{Config, Needs};
-use crate::detector::{DetectorError, make_ready};
 use look::Seen;
 use predictions::Predictions;
 use report::{By, Report};
@@ -109,10 +108,10 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         bail!(Failure::Usage(format!("none of the {} pictures of {} could be looked at: {picture}", seen.len(), truth.from)));
     }
     let report = Report::of(&truth, by, &seen, config.detector.score_threshold);
+    if args.json { report.print_json() } else { report.print() }?;
     if let Some(path) = &args.curve {
         curve::draw(path, &report.title(), report.curves())?;
     }
-    if args.json { report.print_json() } else { report.print() }?;
     Ok(u8::from(!report.is_whole()))
 }
 
@@ -136,10 +135,7 @@ fn predicted(path: &std::path::Path, truth: &Truth) -> anyhow::Result<(By, Vec<S
 }
 
 fn detected(args: &Args, config: &Config, truth: &Truth) -> anyhow::Result<(By, Vec<Seen>)> {
-    let mut ready = make_ready(config).map_err(|error| match error {
-        DetectorError::Models(error) => anyhow::Error::from(Failure::Usage(error.to_string())),
-        DetectorError::Library(error) => error.into(),
-    })?;
+    let mut ready = super::ready(config)?;
     ready.settings.score_threshold = ready.settings.score_threshold.min(LEAST_SCORE);
     let workers = args.workers.map_or_else(|| config.workers.count.resolve().get(), usize::from);
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta} left")?;

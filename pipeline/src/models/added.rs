@@ -118,7 +118,10 @@ pub fn put(folder: &Path, added: &Added) -> Result<(), ModelsError> {
     match before.filter(|before| *before != added.pin.file) {
         Some(before) => {
             let path = folder.join(before);
-            fs::remove_file(&path).map_err(|source| ModelsError::Write { path, source })
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => Err(ModelsError::Write { path, source }),
+                _ => Ok(()),
+            }
         }
         None => Ok(()),
     }

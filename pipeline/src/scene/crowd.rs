@@ -20,8 +20,8 @@ impl Scene {
     /// Picture `number` of people in all sizes, from 20 to 400 pixels of face, however large the picture is.
     #[must_use]
     pub fn crowd(number: u32, size: Size) -> View {
-        let people = u64::from(size.w) * u64::from(size.h) / PIXELS_PER_FACE;
-        let heights = (0..people.max(1)).map(|person| {
+        let people = (u64::from(size.w) * u64::from(size.h) / PIXELS_PER_FACE).max(1);
+        let heights = (0..people).map(|person| {
             // Evenly spread over the logarithm, in every few pictures anew.
             let spread = (u64::from(number) * people + person) as f64 * 0.618_033_988_75;
             HEIGHTS[0] * (HEIGHTS[1] / HEIGHTS[0]).powf(spread.fract())

@@ -20,6 +20,7 @@ use crate::live;
 pub(super) struct Blueprint<'a> {
     pub(super) ready: &'a Ready,
     pub(super) max_pixels: u64,
+    pub(super) max_faces: usize,
     pub(super) plan: Option<&'a Plan>,
 }
 
@@ -33,7 +34,7 @@ pub(super) struct Eyes<'a> {
 
 impl<'a> Eyes<'a> {
     pub(super) fn open(blueprint: &'a Blueprint<'a>) -> anyhow::Result<Self> {
-        let Blueprint { ready, max_pixels, plan } = blueprint;
+        let Blueprint { ready, max_pixels, plan, .. } = blueprint;
         let mut detector = detect::load(&ready.model.path, &ready.settings)?;
         if plan.is_some_and(|plan| plan.what.hides()) {
             detector.remember_weak(live::BLURRED_FROM.min(ready.settings.score_threshold));
@@ -63,7 +64,7 @@ impl<'a> Eyes<'a> {
             Err(rejection) => return (None, Err(rejection), None),
         };
         let original = Some(image.original);
-        let faces = match self.detector.detect(&image) {
+        let faces = match self.detector.detect(&image).and_then(|faces| detect::believable(faces, self.blueprint.max_faces)) {
             Ok(faces) => faces,
             Err(error) => return (original, Err(Rejection::new(Reason::DetectorError, error)), None),
         };

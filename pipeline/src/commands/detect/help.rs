@@ -5,9 +5,9 @@ pub(super) const EXAMPLES: &str = "Examples:
   facestream detect photos/ 'more/**/*.png'               every image below a folder, and what a pattern matches
   find . -name '*.jpg' | facestream detect -              a list of files on stdin
   facestream detect https://host/a.jpg s3://bucket/b.jpg  pictures that lie elsewhere
-  facestream detect --detector haar --threshold 0.8 photo.jpg
+  facestream detect --detector haar photo.jpg             with OpenCV's cascade
   facestream detect --out marked photos/                  copies with green rectangles, in the folder marked
-  facestream detect --out hidden --annotate blur photos/  copies that nobody can be recognised in
+  facestream detect --out hidden --annotate blur photos/  copies with every face that was found made unrecognisable
   facestream detect --out marked --line 8 --text 40 --colour '#ff8000' photo.jpg
 
 For programs:
@@ -22,7 +22,7 @@ Through a pipeline that runs somewhere (facestream run with an events.topic):
 
 A file that is named is looked at whatever it holds; of folders and patterns only images, told by their first bytes.
 Columns and fields have the names and units of the table `detections`; x, y, w and h are pixels of the upright picture.
-Of the configuration [detector], [workers], [envelope] max_pixels and, for addresses, [fetch] count, and none of them is needed.
+Of the configuration [detector], [haar], [tiles], [workers], [envelope] max_pixels and, for addresses, [fetch] count; none is needed.
 A copy has its picture's name; where two would have the same, they keep their folders. It is a PNG if that ends in .png, else a
 JPEG, and holds nothing of the original but its pixels. No input is ever written over.
 --via-kafka leaves what any picture leaves: its rows in the pipeline's tables, under the source `detect` (--source-id), and, unless

@@ -85,7 +85,8 @@ impl Opened {
     }
 }
 
-fn read(path: &Path) -> Result<Bytes, Rejection> {
+/// The bytes of a regular file, if it is not too large for a picture.
+pub(in crate::commands) fn read(path: &Path) -> Result<Bytes, Rejection> {
     let failed = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => Rejection::new(Reason::FetchError, "there is no such file"),
         _ => Rejection::new(Reason::FetchError, format_args!("cannot read it: {error}")),

@@ -92,9 +92,9 @@ pub(super) fn look(
 
 fn look_at(picture: &Picture, decode: &mut Decode, detector: &mut dyn Detector) -> Seen {
     let bytes = match picture.at.read() {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Seen::Missing,
-        Err(error) => return Seen::Broken(error.to_string()),
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Seen::Missing,
+        Err(rejection) => return Seen::Broken(rejection.to_string()),
     };
     let started = Instant::now();
     let image = match decode.decode(&bytes) {

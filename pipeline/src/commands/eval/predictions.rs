@@ -30,8 +30,9 @@ pub(super) struct Predictions {
 #[derive(Deserialize)]
 struct Line {
     file: String,
-    /// Missing where the picture could not be looked at.
     detections: Option<Vec<Detection>>,
+    /// Anything but "ok": the picture could not be looked at.
+    status: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -79,7 +80,9 @@ impl Predictions {
             let name = suffixes(&line.file).find_map(|name| by_name.get(name));
             self.other_scores |=
                 line.detections.iter().flatten().any(|face| face.score_kind.as_deref().is_some_and(|kind| kind != "prob"));
-            let found = line.detections.map(|faces| faces.iter().map(Detection::found).collect::<Result<_, _>>());
+            let is_ok = line.status.is_none_or(|status| status == "ok");
+            let found =
+                line.detections.filter(|_| is_ok).map(|faces| faces.iter().map(Detection::found).collect::<Result<_, _>>());
             let Some(found) = found.transpose().map_err(wrong)? else { continue };
             self.add(name.copied(), found).map_err(|what| wrong(format!("{}: {what}", line.file)))?;
         }

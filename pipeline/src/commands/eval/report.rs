@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 
 use super::look::{Seen, Times};
 use super::truth::{Subset, Truth};
-use crate::commands::grid;
+use crate::commands::{grid, plain};
 
 /// Where recall by height is split, in pixels of the picture.
 const HEIGHTS: [f64; 6] = [0.0, 16.0, 32.0, 64.0, 128.0, f64::INFINITY];
@@ -127,6 +127,11 @@ struct Figures {
     wrong: usize,
 }
 
+/// The number that was written, not the nearest of fewer digits: scores that are read from a file are compared with it.
+fn decimal(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or_else(|_| number.into())
+}
+
 /// Faces of some heights.
 #[derive(Debug, Serialize)]
 struct Height {
@@ -151,7 +156,7 @@ impl Report {
     pub(super) fn of(truth: &Truth, by: By, seen: &[Seen], score_threshold: f32) -> Self {
         let other_scores = seen.iter().any(|seen| matches!(seen, Seen::Faces { other_scores: true, .. }));
         let operating_threshold = (!other_scores).then_some(score_threshold);
-        let least = operating_threshold.map_or(f64::NEG_INFINITY, f64::from);
+        let least = operating_threshold.map_or(f64::NEG_INFINITY, decimal);
         let evaluations: Vec<_> =
             truth.subsets.iter().map(|subset| (subset.name, evaluate(truth.protocol, subset, seen))).collect();
         let heights = HEIGHTS.windows(2).map(|pair| Height::of(&evaluations[0].1, [pair[0], pair[1]], least));
@@ -159,7 +164,7 @@ impl Report {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             protocol: rules(truth.protocol, operating_threshold),
-            truth: Set::of(truth, seen),
+            truth: Set::of(truth, &by, seen),
             subsets: evaluations.iter().map(|(name, evaluation)| Figures::of(name, evaluation, least, is_wider)).collect(),
             recall_by_height: heights.collect(),
             ms_per_picture: Ms::of(seen),
@@ -208,13 +213,13 @@ impl Report {
             protocol.name, protocol.iou, protocol.average_precision, protocol.matching, protocol.ignored
         );
         for note in &truth.notes {
-            let _ = writeln!(text, "Note: {note}.");
+            let _ = writeln!(text, "Note: {}.", plain(note));
         }
         if !self.is_whole() {
             let _ = writeln!(text, "LEFT OUT: {} pictures are missing, {} broken:", truth.missing, truth.broken);
         }
         for name in &truth.left_out {
-            let _ = writeln!(text, "  {name}");
+            let _ = writeln!(text, "  {}", plain(name));
         }
         if let By::Predictions { unanswered, strangers, .. } = &self.by
             && unanswered + strangers > 0
@@ -228,13 +233,13 @@ impl Report {
     }
 
     fn heading(&self) -> String {
-        let of = format!("{} pictures, {}", self.truth.pictures, self.truth.from);
+        let of = format!("{} pictures, {}", self.truth.pictures, plain(&self.truth.from));
         match &self.by {
             By::Detector { id, input_width_px, input_height_px, tiles, .. } => {
                 let tiles = tiles.map_or(String::new(), |tiles| format!(" and tiles of {} px", tiles.size));
                 format!("{id} at {input_width_px}x{input_height_px}{tiles} on {of}")
             }
-            By::Predictions { from, .. } => format!("{from} on {of}"),
+            By::Predictions { from, .. } => format!("{} on {of}", plain(from)),
         }
     }
 
@@ -302,7 +307,12 @@ fn rules(protocol: Protocol, operating_threshold: Option<f32>) -> Rules {
 }
 
 impl Set {
-    fn of(truth: &Truth, seen: &[Seen]) -> Self {
+    fn of(truth: &Truth, by: &By, seen: &[Seen]) -> Self {
+        let mut notes = truth.notes.clone();
+        if matches!(by, By::Detector { tiles: Some(_), .. }) {
+            // Merging looks at which face is whole before it looks at scores.
+            notes.push("with tiles a weak face may take the place of a sure one: at the operating threshold a run may find a little more".to_owned());
+        }
         let left_out = truth
             .pictures
             .iter()
@@ -314,7 +324,7 @@ impl Set {
             missing: seen.iter().filter(|seen| matches!(seen, Seen::Missing)).count(),
             broken: seen.iter().filter(|seen| matches!(seen, Seen::Broken(_))).count(),
             left_out: left_out.take(NAMED).collect(),
-            notes: truth.notes.clone(),
+            notes,
         }
     }
 }

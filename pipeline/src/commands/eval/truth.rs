@@ -12,7 +12,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use facestream_schemas::Size;
+use bytes::Bytes;
+use facestream_schemas::{Rejection, Size};
 use facestream_stages::accuracy::{Face, Protocol, Rect};
 
 pub(super) use coco::coco;
@@ -20,6 +21,7 @@ pub(super) use lines::lines;
 pub(super) use wider::wider;
 
 use crate::commands::Failure;
+use crate::commands::detect::read_picture;
 use crate::scene::{QUALITY, Scene};
 
 /// How many pictures are composed.
@@ -102,11 +104,12 @@ impl Truth {
 }
 
 impl At {
-    /// The encoded picture.
-    pub(super) fn read(&self) -> std::io::Result<Vec<u8>> {
+    /// The encoded picture; `None` where there is no such file.
+    pub(super) fn read(&self) -> Result<Option<Bytes>, Rejection> {
         match self {
-            Self::File(path) => std::fs::read(path),
-            Self::Composed(number, size) => Ok(Scene::crowd(*number, *size).encoded(QUALITY).jpeg),
+            Self::File(path) if !path.exists() => Ok(None),
+            Self::File(path) => read_picture(path).map(Some),
+            Self::Composed(number, size) => Ok(Some(Scene::crowd(*number, *size).encoded(QUALITY).jpeg.into())),
         }
     }
 }

@@ -26,7 +26,6 @@ pub(super) fn run(args: &Args, folders: &Folders) -> anyhow::Result<u8> {
         print(&format!("there is no model in {}: `facestream models ls` says how to get one", folders.folder().display()))?;
         return Ok(1);
     }
-    trial::prepare(folders)?;
     let mut code = 0;
     for model in models {
         match verify(&model, folders) {
@@ -53,6 +52,9 @@ fn there(folders: &Folders) -> anyhow::Result<Vec<String>> {
 
 fn verify(model: &str, folders: &Folders) -> anyhow::Result<String> {
     let file = folders.find(model)?;
+    if detect::needs_runtime(&file.path) {
+        trial::prepare(folders)?;
+    }
     let input = if detect::needs_runtime(&file.path) { detect::look(&file.path)?.input } else { None };
     let trial = trial::run(&file.path, input)?;
     let ms = trial.took.as_secs_f64() * 1e3;

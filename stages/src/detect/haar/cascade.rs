@@ -123,7 +123,7 @@ impl Cascade {
                     let is_further_on = next as usize > index && (next as usize) < nodes.len();
                     is_further_on.then_some(Next::Node(first + next as usize))
                 }
-                leaf => leaves.get(-leaf as usize).map(|value| Next::Leaf(*value as f32)),
+                leaf => leaves.get(leaf.unsigned_abs() as usize).map(|value| Next::Leaf(*value as f32)),
             };
             let (Some(below), Some(otherwise)) = (next(below), next(otherwise)) else {
                 return Err(at(tree, "a node of the tree leads nowhere, or back"));
@@ -201,7 +201,7 @@ fn number<T: FromStr>(of: Element<'_, '_>, name: &str) -> Result<T, String> {
 }
 
 fn numbers(of: Element<'_, '_>) -> Result<Vec<f64>, String> {
-    let number = |word: &str| word.parse::<f64>().ok().filter(|number| number.is_finite());
+    let number = |word: &str| word.parse::<f64>().ok().filter(|number| (*number as f32).is_finite());
     text(of)
         .split_ascii_whitespace()
         .map(number)

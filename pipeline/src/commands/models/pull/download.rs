@@ -120,7 +120,10 @@ async fn fetch(
         match attempt(client, order, part, bar, &mut began_at).await {
             Ok(()) => {}
             Err(Fault::Final(error)) => {
-                part.remove();
+                // What came so far is still right, unless it is the bytes themselves that are wrong.
+                if part.length == 0 || matches!(error, PullError::Wrong { .. }) {
+                    part.remove();
+                }
                 return Err(error);
             }
             Err(Fault::Transient(why)) => {
