@@ -20,11 +20,11 @@ fn a_copy_has_green_lines_on_its_boxes_and_is_the_picture_elsewhere() {
     assert_eq!(said.code, Some(0), "{}", said.output);
     let copy = decoded(&path.join("marked/a.png"));
     assert_eq!(copy.dimensions(), (120, 90));
-    // The box is 10, 20 to 40, 60; its lines are three pixels wide and lie around its edges.
-    for (x, y) in [(9, 40), (10, 40), (11, 40), (40, 40), (25, 60), (25, 21)] {
+    // The box is 10, 20 to 40, 60; its lines are three pixels wide and lie around its edges. The score is written below its top.
+    for (x, y) in [(9, 55), (10, 55), (11, 55), (40, 55), (25, 59), (25, 60), (25, 61)] {
         assert_eq!(copy[(x, y)].0, [0, 255, 0], "{x}, {y}");
     }
-    for (x, y) in [(7, 40), (13, 40), (25, 40), (25, 80), (50, 70)] {
+    for (x, y) in [(7, 55), (13, 55), (25, 55), (25, 80), (50, 70)] {
         assert_eq!(copy[(x, y)].0, GREY, "{x}, {y}");
     }
     assert_eq!(std::fs::read(path.join("photos/a.png")).expect("reading"), before);

@@ -64,7 +64,7 @@ import boto3, sys
 s3 = boto3.client('s3', endpoint_url=sys.argv[1], region_name='us-east-1', aws_access_key_id='tests', aws_secret_access_key='tests')
 s3.upload_file('a.png', 'facestream', 'photos/ü 1.png')
 ";
-    python(put, &[endpoint], "", path);
+    let _ = python(put, &[endpoint], "", path);
     let mut config = toml::Table::new();
     crate::set(&mut config, "fetch", "options", options.clone());
     std::fs::write(path.join("facestream.toml"), config.to_string()).expect("writing");

@@ -52,7 +52,7 @@ fn a_running_pipeline_answers_with_what_detecting_here_would_have_found() {
         assert_eq!(table(&said)[..5], table(&here)[..5]);
         assert_eq!(s3.keys(&format!("{name}/")).len(), 2, "the pictures lie in the store, not in messages");
         let copy = image::open(path.join("out/a.png")).expect("a copy").into_rgb8();
-        assert_eq!(copy[(10, 40)].0, [0, 255, 0]);
+        assert_eq!(copy[(10, 55)].0, [0, 255, 0]);
 
         let inline = answer(path, &["--inline", "--format", "json", "a.png", "missing.png"]);
         assert_eq!(inline.code, Some(1), "{}", inline.output);
