@@ -107,7 +107,7 @@ struct Copies {
 
 fn colour(text: &str) -> Result<[u8; 3], String> {
     let numbers: Option<Vec<u8>> = match text.strip_prefix('#') {
-        Some(hex) if hex.len() == 6 && hex.is_ascii() => {
+        Some(hex) if hex.len() == 6 && hex.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
             (0..3).map(|at| u8::from_str_radix(&hex[at * 2..at * 2 + 2], 16).ok()).collect()
         }
         Some(_) => None,

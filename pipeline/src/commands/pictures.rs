@@ -20,6 +20,7 @@ pub(super) fn each_argument(
     stdin: &mut dyn BufRead,
     each: &mut dyn FnMut(&str) -> Result<(), Failure>,
 ) -> Result<Option<String>, Failure> {
+    let mut broken_off = None;
     for argument in arguments {
         if argument != "-" {
             each(argument)?;
@@ -29,11 +30,14 @@ pub(super) fn each_argument(
             match line {
                 Ok(line) if line.is_empty() => {}
                 Ok(line) => each(&line)?,
-                Err(error) => return Ok(Some(format!("the list on stdin: {error}"))),
+                Err(error) => {
+                    broken_off = Some(format!("the list on stdin: {error}"));
+                    break;
+                }
             }
         }
     }
-    Ok(None)
+    Ok(broken_off)
 }
 
 /// The files that were found.
@@ -162,5 +166,19 @@ mod tests {
         let folder = folder();
         std::fs::write(folder.path().join("cam[1].jpg"), JPEG).unwrap();
         assert_eq!(list(folder.path(), &["cam[1].jpg"]).0, ["cam[1].jpg"]);
+    }
+
+    #[test]
+    fn a_dash_stands_for_the_lines_of_a_list_in_its_place() {
+        let arguments = ["a", "-", "b"].map(str::to_owned);
+        let mut found = Vec::new();
+        let mut keep = |argument: &str| {
+            found.push(argument.to_owned());
+            Ok(())
+        };
+        let broken_off = each_argument(&arguments, &mut "c d\n\nüe".as_bytes(), &mut keep).unwrap();
+        assert_eq!((found.as_slice(), broken_off), (["a", "c d", "üe", "b"].map(str::to_owned).as_slice(), None));
+        let not_text = each_argument(&arguments, &mut &b"\xFF\n"[..], &mut |_| Ok(())).unwrap();
+        assert!(not_text.is_some_and(|why| why.starts_with("the list on stdin: ")));
     }
 }

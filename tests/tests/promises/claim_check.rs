@@ -21,7 +21,7 @@ fn claim(partition: i32, uri: &str, more: &[(&str, &str)]) -> Record {
 }
 
 /// A web server of the test's own: each connection is answered by `answer`, which gets the path and the stream.
-fn serve(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> String {
+pub(crate) fn serve(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address");
     let answer = Arc::new(answer);
@@ -42,7 +42,7 @@ fn serve(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> Strin
     format!("http://{address}")
 }
 
-fn respond(stream: &mut TcpStream, status: &str, more: &str, body: &[u8]) {
+pub(crate) fn respond(stream: &mut TcpStream, status: &str, more: &str, body: &[u8]) {
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{more}connection: close\r\n\r\n", body.len());
     // The client may be gone on purpose.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));

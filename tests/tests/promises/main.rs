@@ -9,6 +9,7 @@ mod claim_check;
 mod content;
 mod crash;
 mod demo;
+mod detect;
 mod dlq;
 mod documents;
 mod envelopes;

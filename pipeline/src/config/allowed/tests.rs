@@ -264,3 +264,27 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_person_names_may_be_fetched_wherever_a_server_redirects_to() {
+    let named = |uris: &[&str]| {
+        let uris: Vec<Url> = uris.iter().map(|uri| uri.parse().unwrap()).collect();
+        Allowed::named(&uris)
+    };
+    let allowed = named(&["http://127.0.0.1:8000/a%2Fb.jpg#part", "s3://bucket/a/b.jpg", "https://host/x.jpg"]).unwrap();
+    let url = |uri: &str| match allowed.target(uri).unwrap().at {
+        At::Web(url) => url.to_string(),
+        at => panic!("{at:?}"),
+    };
+    assert_eq!(url("http://127.0.0.1:8000/a%2Fb.jpg#part"), "http://127.0.0.1:8000/a%2Fb.jpg");
+    assert_eq!(url("https://host/x.jpg?sig=1"), "https://host/x.jpg?sig=1");
+    assert!(matches!(allowed.target("s3://bucket/a/b.jpg").unwrap().at, At::Object { key, .. } if key.as_ref() == "a/b.jpg"));
+    let from = "https://host/x.jpg".parse().unwrap();
+    assert_eq!(allowed.redirect(&from, "https://elsewhere/y.jpg").unwrap().as_str(), "https://elsewhere/y.jpg");
+    for refused in ["http://host/x.jpg", "s3://bucket/a/b.jpg", "file:///etc/passwd", "ftp://host/x.jpg"] {
+        assert!(allowed.redirect(&from, refused).is_err(), "{refused}");
+    }
+    // Nothing of a store or of this machine but what was named.
+    assert!(allowed.target("s3://another/a.jpg").is_err() && allowed.target("file:///etc/passwd").is_err());
+    assert!(named(&["http://user:secret@host/a.jpg"]).is_err_and(|why| !why.contains("secret")));
+}
