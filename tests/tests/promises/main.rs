@@ -2,6 +2,7 @@
 #![allow(clippy::float_cmp, reason = "counters are whole numbers")]
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, reason = "tests panic: that is how they fail")]
 
+mod accuracy;
 mod bench;
 mod claim_check;
 mod content;
@@ -11,6 +12,7 @@ mod dlq;
 mod documents;
 mod envelopes;
 mod errors;
+mod eval;
 mod formats;
 mod haar;
 mod journal;
