@@ -486,8 +486,7 @@ mod tests {
         use facestream_stages::track::{TrackSettings, Tracks};
         let (minute, now) = (std::time::Duration::from_mins(1), std::time::Instant::now());
         let format_after = |late, rows: &mut [FrameRow], tracked: bool| {
-            let settings =
-                WindowSettings { length: minute, max_out_of_orderness: minute, idle_timeout: minute, late, tracks: tracked };
+            let settings = WindowSettings { length: minute, max_out_of_orderness: minute, idle_timeout: minute, late };
             let following = TrackSettings { max_gap: minute, min_iou: 0.3 };
             let mut header = samples::header(Seq(1));
             let mut windows = Windows::new("cams".into(), 0, settings, WindowState::default(), now);
