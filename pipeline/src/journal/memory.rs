@@ -39,10 +39,9 @@ impl Header {
         Memory { windows: self.window_state.clone(), tracks: self.track_state.clone(), hold: self.hold_state.clone() }
     }
 
-    /// Takes a memory in, with the format that it asks for.
+    /// Takes a memory in.
     pub(super) fn remember(&mut self, memory: Memory) {
         (self.window_state, self.track_state, self.hold_state) = (memory.windows, memory.tracks, memory.hold);
-        self.format_version = self.format();
     }
 }
 
