@@ -293,6 +293,7 @@ impl Journal {
         };
         header.remember(batch.memory.clone());
         let unsealed = &mut header.unsealed;
+        unsealed.counts_tracks |= batch.rows.counts_tracks();
         for (table, hours) in batch.rows.count() {
             for (hour, rows) in hours {
                 *unsealed.rows.entry(table).or_default().entry(hour).or_default() += rows;
@@ -403,7 +404,6 @@ fn first_header(writer: &Writer, start: Offset) -> Header {
 /// The record after `head`, as it is when nothing happens.
 fn next_header(head: &Header, writer: &Writer) -> Header {
     Header {
-        format_version: head.format(),
         seq: head.seq.next(),
         nonce: Uuid::new_v4(),
         pipeline_id: writer.pipeline_id.clone(),
@@ -426,10 +426,11 @@ fn data_files(partition: &Partition, header: &Header) -> Vec<DataFile> {
     folders.map(|(table, hour, rows)| DataFile { table, hour, path: format!("{}/{hour}/{name}", table.name()), rows }).collect()
 }
 
-/// Creates the record; the header of the new head. Its `unsealed.bytes` only then include the record's own size: a seal by
+/// Creates the record, of the format that its header asks for; the header of the new head. Its `unsealed.bytes` only then include the record's own size: a seal by
 /// size is due one record later.
 async fn create(log: &Log, mut header: Header, rows: &Rows, kind: Append) -> Result<Header, JournalError> {
     let started = Instant::now();
+    header.format_version = header.format();
     let record = Record::new(header.clone(), rows)?;
     let outcome = log.append(&record).await?;
     let (metrics, took) = (log.metrics(), started.elapsed().as_secs_f64());

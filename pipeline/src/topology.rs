@@ -266,7 +266,6 @@ fn windows(config: &Config) -> WindowSettings {
             config::Late::Drop => Late::Drop,
             config::Late::Revise => Late::Revise { grace: config.windows.grace },
         },
-        tracks: config.track.enabled,
     }
 }
 

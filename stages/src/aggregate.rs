@@ -30,8 +30,6 @@ pub struct WindowSettings {
     pub idle_timeout: Duration,
     /// What becomes of a frame whose window is closed.
     pub late: Late,
-    /// Whether faces are tracked, so that windows count the tracks that begin in them.
-    pub tracks: bool,
 }
 
 /// What becomes of a frame that comes after its window was closed.
@@ -92,6 +90,8 @@ pub struct Windows {
     topic: Arc<str>,
     partition: i32,
     settings: WindowSettings,
+    /// Whether faces are tracked.
+    tracks: bool,
     state: WindowState,
     /// When each source was last heard of, by this process's clock; not part of the state.
     heard: HashMap<SourceId, Instant>,
@@ -124,7 +124,13 @@ impl Windows {
     /// Windows that go on from `state`; `now` counts as the last sign of life of every source in it.
     #[must_use]
     pub fn new(topic: Arc<str>, partition: i32, settings: WindowSettings, state: WindowState, now: Instant) -> Self {
-        Self { topic, partition, settings, state, heard: HashMap::new(), started: now }
+        Self { topic, partition, settings, tracks: false, state, heard: HashMap::new(), started: now }
+    }
+
+    /// Whether faces are tracked, so that rows say how many tracks began in their windows. Not, unless this says so.
+    #[must_use]
+    pub fn counting_tracks(self, tracks: bool) -> Self {
+        Self { tracks, ..self }
     }
 
     /// What a successor needs to go on.
@@ -149,11 +155,10 @@ impl Windows {
     /// Rows of closed windows that frames have come for since, each with its next revision. To be called once per append, so that
     /// these rows become durable with the frames, and however many those are they make one revision.
     pub fn revise(&mut self) -> Vec<WindowRow> {
-        let Self { topic, partition, settings, state, .. } = self;
+        let Self { topic, partition, tracks, state, .. } = self;
+        let (partition, tracks) = (*partition, *tracks);
         let sources = state.sources.iter_mut();
-        sources
-            .flat_map(|(source, state)| state.revise(Owner { source, topic, partition: *partition, tracks: settings.tracks }))
-            .collect()
+        sources.flat_map(|(source, state)| state.revise(Owner { source, topic, partition, tracks })).collect()
     }
 
     /// Closes the windows of sources that have been silent for the idle time-out. To be called when the partition is caught up.
@@ -194,7 +199,7 @@ impl Windows {
     }
 
     fn close(&mut self, source: &SourceId, by: ClosedBy) -> Vec<WindowRow> {
-        let owner = Owner { source, topic: &self.topic, partition: self.partition, tracks: self.settings.tracks };
+        let owner = Owner { source, topic: &self.topic, partition: self.partition, tracks: self.tracks };
         self.state.sources.get_mut(source).map_or_else(Vec::new, |state| state.close(by, owner, self.settings))
     }
 
@@ -208,7 +213,7 @@ impl Windows {
         let mut rows = Vec::new();
         for (_, id) in by_age.into_iter().take(MAX_SOURCES / 8) {
             rows.extend(self.close(&id, ClosedBy::Idle));
-            let owner = Owner { source: &id, topic: &self.topic, partition: self.partition, tracks: self.settings.tracks };
+            let owner = Owner { source: &id, topic: &self.topic, partition: self.partition, tracks: self.tracks };
             rows.extend(self.state.sources.remove(&id).map_or_else(Vec::new, |mut source| source.revise(owner)));
             self.heard.remove(&id);
         }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use facestream_schemas::tables::FrameRow;
-use facestream_schemas::{SourceId, Track};
+use facestream_schemas::{Offset, SourceId, Track};
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::MAX_SOURCES;
@@ -27,6 +27,9 @@ use source::{Began, SourceTracks};
 
 /// Tracks that a partition remembers at most: with more the stalest sources are forgotten.
 const MAX_TRACKS: usize = 8_192;
+/// So many offsets after its last frame a source is forgotten, with faces in view or not: a camera that was switched off sends no
+/// frame that could end its tracks. At one frame a minute, the longest `max_gap`, that is a thousand messages/s in its partition.
+const SILENT: i64 = 65_536;
 
 /// How faces are followed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,7 +43,8 @@ pub struct TrackSettings {
 
 /// Everything that tracks know of one partition; travels in every journal record.
 ///
-/// At most 4,096 sources, 64 tracks of each and 8,192 in all. A source without a track that may go on is not in it.
+/// At most 4,096 sources, 64 tracks of each and 8,192 in all: about 1 MB as JSON. A source is in it while it has a track that may go
+/// on, as far as its own frames tell, and for 65,536 offsets after the last of those at most.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrackState {
     sources: BTreeMap<SourceId, SourceTracks>,
@@ -79,10 +83,11 @@ impl Tracks {
         &self.state
     }
 
-    /// Gives each face of a frame its track. Faces of a frame that is no later (in event time) than another of its source before
-    /// get none, nor do boxes that are none, nor, in a frame of more than 64 faces, those with the lowest scores. A frame that was
-    /// not looked at changes nothing.
+    /// Gives each face of a frame its track. While a source has tracks, the faces of a frame that is no later (in event time) than one
+    /// before get none; once they are over, such a frame begins others. Boxes that are none get none either, nor, in a frame of more
+    /// than 64 faces, those with the lowest scores. A frame that was not looked at changes nothing but that time passes.
     pub fn follow(&mut self, row: &mut FrameRow) {
+        self.forget_silent(row.meta.key.offset);
         let Ok(faces) = &mut row.outcome else { return };
         let (id, at) = (&row.meta.source_id, row.meta.capture_ts);
         let known = self.state.sources.get(id);
@@ -105,6 +110,17 @@ impl Tracks {
     /// The detection that a track began with.
     fn id(&self, Began { offset, face }: Began) -> Arc<str> {
         format!("{}/{}/{offset}/{face}", self.topic, self.partition).into()
+    }
+
+    /// Forgets sources without a frame for long. That is counted in offsets, and with every row, so that it depends on the rows alone:
+    /// neither on a clock nor on where records end.
+    fn forget_silent(&mut self, now: Offset) {
+        let alive = &mut self.alive;
+        self.state.sources.retain(|_, source| {
+            let stays = now.0.saturating_sub(source.last().0) <= SILENT;
+            *alive -= if stays { 0 } else { source.len() };
+            stays
+        });
     }
 
     /// Keeps the state bounded, whatever the sources are: an eighth of them goes at a time, lowest event time first.

@@ -39,10 +39,9 @@ impl Header {
         Memory { windows: self.window_state.clone(), tracks: self.track_state.clone(), hold: self.hold_state.clone() }
     }
 
-    /// Takes a memory in, with the format that it asks for.
+    /// Takes a memory in.
     pub(super) fn remember(&mut self, memory: Memory) {
         (self.window_state, self.track_state, self.hold_state) = (memory.windows, memory.tracks, memory.hold);
-        self.format_version = self.format();
     }
 }
 
@@ -54,7 +53,7 @@ mod tests {
 
     #[test]
     fn tracks_end_with_the_topic_whose_offsets_name_them_and_with_nothing_else() {
-        let state = r#"{"sources":{"door":{"at":5,"tracks":[[7,0,5,[1.0,2.0,3.0,4.0,0.0,0.0,0.1,0.0,9.0]]]}}}"#;
+        let state = r#"{"sources":{"door":{"last":7,"at":5,"tracks":[[7,0,5,[1.0,2.0,3.0,4.0,0.0,0.0,0.1,0.0,9.0]]]}}}"#;
         let memory = Memory { tracks: serde_json::from_str(state).unwrap(), ..Memory::default() };
         let jump = |why| Jump { why, from: Offset(8), to: Offset(20) };
         assert_eq!(memory.clone().across(None), memory);

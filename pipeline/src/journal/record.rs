@@ -28,9 +28,14 @@ use uuid::Uuid;
 /// The version that this program writes, and the highest that it reads.
 ///
 /// It rises with every change that an older program could not go on from. What may be added without that: optional fields of
-/// [`Header`] itself that hold for all later records, too (older programs carry them along unread), and nullable columns, which are
-/// null where a record lacks them.
+/// [`Header`] itself that hold for all later records, too (older programs carry them along unread), and nullable columns that are
+/// listed in [`ADDED`]: an older program refuses rows with a column that it does not know.
 pub const FORMAT_VERSION: u32 = 3;
+
+/// Columns that came after format 1. A record lacks those that are null in all its rows, and they are null where a record lacks
+/// them; those that are not raise its format, and that of all records up to the seal whose files they go into
+/// ([`Header::format`]).
+const ADDED: [(Table, &str); 1] = [(Table::Windows, "tracks_started")];
 
 const HEADER_KEY: &str = "facestream";
 /// Holds `<nonce>:<sha256 in hex>` of the whole object, taken with zeros in the place of the sum.
@@ -109,10 +114,12 @@ impl Header {
 
     /// The format that a record with this state is of. 2: closed windows are kept in it for late frames, which a program that does
     /// not know of them would emit again. 3: it has tracks, or windows that have counted some: a program that does not know of them
-    /// would carry the former along as they are, while frames go by, and forget the latter.
+    /// would carry the former along as they are, while frames go by, and forget the latter; or such windows are among the rows that
+    /// its owner has to publish.
     pub(super) fn format(&self) -> u32 {
+        let tracks = [!self.track_state.is_empty(), self.window_state.counts_tracks(), self.unsealed.counts_tracks];
         match () {
-            () if !self.track_state.is_empty() || self.window_state.counts_tracks() => 3,
+            () if tracks.contains(&true) => 3,
             () if self.window_state.keeps_windows() => 2,
             () => 1,
         }
@@ -171,13 +178,25 @@ pub struct Unsealed {
     pub watermark_hour: Option<Hour>,
     /// Rows by table and hour folder.
     pub rows: BTreeMap<Table, BTreeMap<Hour, u64>>,
+    /// Whether windows among them say how many tracks began in them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counts_tracks: bool,
 }
 
 impl Unsealed {
     /// Nothing yet, from this record and offset on.
     #[must_use]
     pub fn starting(first_seq: Seq, first_offset: Offset) -> Self {
-        Self { first_seq, first_offset, since: None, age_ms: 0, bytes: 0, watermark_hour: None, rows: BTreeMap::new() }
+        Self {
+            first_seq,
+            first_offset,
+            since: None,
+            age_ms: 0,
+            bytes: 0,
+            watermark_hour: None,
+            rows: BTreeMap::new(),
+            counts_tracks: false,
+        }
     }
 
     /// How many hour folders have rows.
@@ -228,6 +247,11 @@ impl Rows {
         counts
     }
 
+    /// Whether windows say how many tracks began in them.
+    pub(super) fn counts_tracks(&self) -> bool {
+        self.windows.iter().any(|window| window.tracks_started.is_some())
+    }
+
     fn folders(&self, table: Table) -> Vec<Hour> {
         match table {
             Table::Detections => detection_folders(&self.frames),
@@ -260,13 +284,14 @@ impl Record {
         let json = serde_json::to_string(&header)?;
         let no_sum = format!("{}:{}", header.nonce, "0".repeat(SUM_DIGITS));
         let metadata = [(HEADER_KEY.to_owned(), json), (SUM_KEY.to_owned(), no_sum.clone())];
-        let schema = Arc::new(Schema::new_with_metadata(fields(), metadata));
+        let batches = Table::ALL.map(|table| (table, lean(table, rows.batch(table))));
+        let schema = Arc::new(Schema::new_with_metadata(fields(&batches), metadata));
         let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::ZSTD))?;
         let mut writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options)?;
-        for table in Table::ALL {
+        for (table, batch) in batches {
             let folders = rows.folders(table);
             if !folders.is_empty() {
-                writer.write(&stored(&schema, table, &folders, rows.batch(table))?)?;
+                writer.write(&stored(&schema, table, &folders, batch)?)?;
             }
         }
         let mut bytes = writer.into_inner()?;
@@ -293,7 +318,7 @@ impl Record {
 
     /// The rows, as (table, folder of each row, rows).
     pub fn batches(&self) -> Result<Vec<(Table, Int64Array, RecordBatch)>, RecordError> {
-        StreamReader::try_new(Cursor::new(&self.bytes), None)?.map(|batch| unpack(&batch?)).collect()
+        StreamReader::try_new(Cursor::new(&self.bytes), None)?.map(|batch| unpack(&batch?, Table::schema)).collect()
     }
 }
 
@@ -347,10 +372,22 @@ pub enum RecordError {
     NoTable,
 }
 
-fn fields() -> Vec<Field> {
-    let mut fields = vec![Field::new("hour", DataType::Int64, false)];
-    fields.extend(Table::ALL.map(|table| Field::new(table.name(), DataType::Struct(table.schema().fields().clone()), true)));
-    fields
+/// Rows without the added columns that say nothing.
+fn lean(table: Table, mut rows: RecordBatch) -> RecordBatch {
+    for (_, name) in ADDED.into_iter().filter(|(of, _)| *of == table) {
+        if let Ok(column) = rows.schema().index_of(name)
+            && rows.column(column).null_count() == rows.num_rows()
+        {
+            rows.remove_column(column);
+        }
+    }
+    rows
+}
+
+fn fields(batches: &[(Table, RecordBatch)]) -> Vec<Field> {
+    let of_table =
+        |(table, rows): &(Table, RecordBatch)| Field::new(table.name(), DataType::Struct(rows.schema().fields().clone()), true);
+    std::iter::once(Field::new("hour", DataType::Int64, false)).chain(batches.iter().map(of_table)).collect()
 }
 
 fn stored(schema: &SchemaRef, table: Table, folders: &[Hour], rows: RecordBatch) -> Result<RecordBatch, ArrowError> {
@@ -366,19 +403,19 @@ fn stored(schema: &SchemaRef, table: Table, folders: &[Hour], rows: RecordBatch)
     RecordBatch::try_new(Arc::clone(schema), columns)
 }
 
-fn unpack(batch: &RecordBatch) -> Result<(Table, Int64Array, RecordBatch), RecordError> {
+/// A batch's rows, in the tables' schemas.
+fn unpack(batch: &RecordBatch, schema: impl Fn(Table) -> SchemaRef) -> Result<(Table, Int64Array, RecordBatch), RecordError> {
     let column = |table: Table| batch.column_by_name(table.name()).filter(|column| column.null_count() == 0);
     let (table, rows) =
         Table::ALL.into_iter().find_map(|table| Some((table, column(table)?.as_struct_opt()?))).ok_or(RecordError::NoTable)?;
     let hours =
         batch.column_by_name("hour").and_then(|hours| hours.as_primitive_opt::<Int64Type>()).ok_or(RecordError::NoTable)?;
-    Ok((table, hours.clone(), conform(table, &RecordBatch::from(rows))?))
+    Ok((table, hours.clone(), conform(table, schema(table), &RecordBatch::from(rows))?))
 }
 
-/// Rows as this program's table has them: columns that an older program did not know are null. What a newer one knew must not be
+/// Rows as a program's table has them: columns that an older program did not know are null. What a newer one knew must not be
 /// dropped in silence.
-fn conform(table: Table, rows: &RecordBatch) -> Result<RecordBatch, RecordError> {
-    let schema = table.schema();
+fn conform(table: Table, schema: SchemaRef, rows: &RecordBatch) -> Result<RecordBatch, RecordError> {
     if let Some(unknown) = rows.schema().fields().iter().find(|field| schema.field_with_name(field.name()).is_err()) {
         return Err(RecordError::Column(format!("{}.{}", table.name(), unknown.name())));
     }
@@ -455,21 +492,51 @@ mod tests {
         let rows = frames_batch(&samples::rows(0..3).frames);
         let error = rows.schema().index_of("error").unwrap();
         let others: Vec<_> = (0..rows.num_columns()).filter(|column| *column != error).collect();
-        let read = conform(Table::Frames, &rows.project(&others).unwrap()).unwrap();
+        let read = conform(Table::Frames, rows.schema(), &rows.project(&others).unwrap()).unwrap();
         assert_eq!(read.schema(), rows.schema());
         assert_eq!(read.column(error).null_count(), 3);
         // A column that cannot be null cannot have been added.
         let key = rows.schema().index_of("kafka_offset").unwrap();
         let without: Vec<_> = (0..rows.num_columns()).filter(|column| *column != key).collect();
-        assert!(conform(Table::Frames, &rows.project(&without).unwrap()).is_err());
+        assert!(conform(Table::Frames, rows.schema(), &rows.project(&without).unwrap()).is_err());
 
         let mut fields = rows.schema().fields().to_vec();
         fields.push(Arc::new(Field::new("of_tomorrow", DataType::Int64, true)));
         let mut columns = rows.columns().to_vec();
         columns.push(new_null_array(&DataType::Int64, 3));
         let newer = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
-        let refused = conform(Table::Frames, &newer).err().map(|error| error.to_string()).unwrap_or_default();
+        let refused = conform(Table::Frames, rows.schema(), &newer).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(refused.contains("frames.of_tomorrow"), "{refused}");
+    }
+
+    /// The tables as they were before faces were tracked.
+    fn untracked(table: Table) -> SchemaRef {
+        let schema = table.schema();
+        let fields = schema.fields().iter().filter(|field| table != Table::Windows || field.name() != "tracks_started");
+        Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
+    }
+
+    #[test]
+    fn a_program_from_before_tracks_reads_rows_that_count_none_as_they_are() {
+        for (tracks_started, is_readable) in [(None, true), (Some(0), false), (Some(2), false)] {
+            let mut rows = samples::rows(0..3);
+            rows.windows[0].tracks_started = tracks_started;
+            let bytes = Record::new(samples::header(Seq(1)), &rows).unwrap().bytes;
+            let stored = StreamReader::try_new(Cursor::new(&bytes), None).unwrap();
+            let windows = stored.schema().field_with_name("windows").unwrap().clone();
+            let as_before = windows.data_type() == &DataType::Struct(untracked(Table::Windows).fields().clone());
+            assert_eq!(as_before, is_readable, "{tracks_started:?}");
+            let read: Result<Vec<_>, _> = stored.map(|batch| unpack(&batch.unwrap(), untracked)).collect();
+            assert_eq!(read.is_ok(), is_readable, "{tracks_started:?}");
+            assert_eq!(rows.counts_tracks(), !is_readable, "what it cannot read is of a newer format");
+            for (table, _, batch) in read.unwrap_or_default() {
+                assert_eq!(batch.schema(), untracked(table));
+                assert_eq!(conform(table, table.schema(), &batch).unwrap(), rows.batch(table), "and back");
+            }
+            for (table, _, batch) in Record::read(bytes).unwrap().batches().unwrap() {
+                assert_eq!(batch, rows.batch(table));
+            }
+        }
     }
 
     #[test]
@@ -486,8 +553,7 @@ mod tests {
         use facestream_stages::track::{TrackSettings, Tracks};
         let (minute, now) = (std::time::Duration::from_mins(1), std::time::Instant::now());
         let format_after = |late, rows: &mut [FrameRow], tracked: bool| {
-            let settings =
-                WindowSettings { length: minute, max_out_of_orderness: minute, idle_timeout: minute, late, tracks: tracked };
+            let settings = WindowSettings { length: minute, max_out_of_orderness: minute, idle_timeout: minute, late };
             let following = TrackSettings { max_gap: minute, min_iou: 0.3 };
             let mut header = samples::header(Seq(1));
             let mut windows = Windows::new("cams".into(), 0, settings, WindowState::default(), now);
@@ -499,7 +565,7 @@ mod tests {
                 windows.add(row, now);
             }
             header.remember(Memory { windows: windows.state().clone(), tracks: tracks.state().clone(), ..Memory::default() });
-            (header.format_version, header.track_state.is_empty())
+            (header.format(), header.track_state.is_empty())
         };
         // Six minutes apart: the second closes the first one's window. The first has a face, the second none.
         let rows = || [0, 1].map(samples::frame);

@@ -123,7 +123,6 @@ pub(crate) fn memory(rows: &Rows) -> Memory {
         max_out_of_orderness: Duration::from_secs(2),
         idle_timeout: Duration::from_secs(30),
         late: Late::Drop,
-        tracks: false,
     };
     let now = Instant::now();
     let mut windows = Windows::new("cams".into(), 0, settings, WindowState::default(), now);

@@ -114,6 +114,27 @@ async fn sealed_rows_become_visible_once_in_the_hour_folders_of_their_event_time
     }
 }
 
+/// Who takes over has to publish rows that were appended before, in records of its predecessors.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_format_stays_that_of_the_rows_which_are_not_yet_published() {
+    let store = in_memory();
+    let mut first = take_over(&store).await;
+    first.append(batch(0..5, false)).await.unwrap();
+    let mut tracked = batch(5..10, false);
+    tracked.rows.windows[0].tracks_started = Some(0);
+    let formats = |journal: &Journal| (journal.head().format_version, journal.head().memory().tracks.is_empty());
+    assert_eq!(formats(&first), (1, true));
+    first.append(tracked).await.unwrap();
+    assert_eq!(formats(&first), (3, true), "the window's row counts tracks");
+    let mut second = take_over(&store).await;
+    assert_eq!(formats(&second), (3, true), "a takeover");
+    second.append(batch(10..12, true)).await.unwrap();
+    assert_eq!(formats(&second), (3, true), "the seal");
+    let third = take_over(&store).await;
+    assert_eq!(formats(&third), (1, true), "it has published them");
+    assert_published(&store, 0..12).await;
+}
+
 async fn journal_folder(store: &Store) -> Vec<String> {
     let objects: Vec<ObjectMeta> = store.files.list(Some(&Path::from("_journal"))).try_collect().await.unwrap();
     objects.into_iter().map(|object| object.location.to_string()).collect()

@@ -269,8 +269,7 @@ mod tests {
         use facestream_schemas::event::{EventFormat, EventSettings, What};
         use facestream_stages::track::TrackSettings;
         let minute = Duration::from_mins(1);
-        let settings =
-            WindowSettings { length: minute, max_out_of_orderness: minute, idle_timeout: minute, late: Late::Drop, tracks: true };
+        let settings = WindowSettings { length: minute, max_out_of_orderness: minute, idle_timeout: minute, late: Late::Drop };
         let tracks = TrackSettings { max_gap: Duration::from_hours(1), min_iou: 0.3 };
         let events = EventSettings { format: EventFormat::Json, what: What::Faces };
         let telling = Telling { events: Some(events), windows: None };
@@ -297,6 +296,8 @@ mod tests {
         let windows = batch.rows.windows.len() * size_of::<WindowRow>();
         assert_eq!(permit.as_ref().map(Permit::bytes), Some(rows + windows));
         assert!(!batch.memory.tracks.is_empty());
+        let started: Vec<_> = batch.rows.windows.iter().map(|window| window.tracks_started).collect();
+        assert_eq!(started, [Some(1), Some(0)], "windows count where faces are followed, and the last one is still open");
         drop((told, permit));
         assert_eq!(gauge.get(), 0, "all of it comes back");
     }
@@ -306,7 +307,7 @@ mod tests {
     fn late_frames_make_one_revision_per_append() {
         let late = Late::Revise { grace: Duration::from_hours(1) };
         let (length, idle_timeout) = (Duration::from_mins(1), Duration::from_secs(30));
-        let settings = WindowSettings { length, max_out_of_orderness: Duration::from_secs(2), idle_timeout, late, tracks: false };
+        let settings = WindowSettings { length, max_out_of_orderness: Duration::from_secs(2), idle_timeout, late };
         let (now, gauge) = (Instant::now(), || IntGauge::new("gauge", "help").expect("a gauge"));
         let partition = Partition { topic: "cams".into(), number: 0 };
         let stages = Stages::new(&partition, None, settings, None, Memory::default(), now);

@@ -75,7 +75,6 @@ fn windows() -> WindowSettings {
         max_out_of_orderness: Duration::from_secs(5),
         idle_timeout: Duration::from_hours(1_000),
         late: Late::Drop,
-        tracks: true,
     }
 }
 

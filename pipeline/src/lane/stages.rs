@@ -35,7 +35,7 @@ impl Stages {
         let topic = || Arc::clone(&partition.topic);
         Self {
             tracks: tracks.map(|settings| Tracks::new(topic(), partition.number, settings, memory.tracks)),
-            windows: Windows::new(topic(), partition.number, windows, memory.windows, now),
+            windows: Windows::new(topic(), partition.number, windows, memory.windows, now).counting_tracks(tracks.is_some()),
             hold: hold.map(|further| Hold::new(further, memory.hold)).unwrap_or_default(),
         }
     }

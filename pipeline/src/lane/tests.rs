@@ -31,7 +31,6 @@ pub(crate) fn lanes(store: &Store) -> Lanes {
             max_out_of_orderness: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(30),
             late: facestream_stages::aggregate::Late::Drop,
-            tracks: false,
         },
         rolling: Rolling { append_every: Duration::ZERO, roll_bytes: u64::MAX, roll_every: Duration::from_hours(1) },
         retention: Duration::from_hours(24),

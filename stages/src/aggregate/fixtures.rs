@@ -15,7 +15,6 @@ pub(crate) fn settings(late: Late) -> WindowSettings {
         max_out_of_orderness: Duration::from_secs(2),
         idle_timeout: Duration::from_secs(30),
         late,
-        tracks: false,
     }
 }
 

@@ -34,18 +34,24 @@ struct Followed {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct SourceTracks {
-    /// Event time of the last frame.
+    /// Offset of the last frame.
+    last: Offset,
+    /// Its event time.
     at: Micros,
     tracks: Vec<Followed>,
 }
 
 impl Default for SourceTracks {
     fn default() -> Self {
-        Self { at: Micros(i64::MIN), tracks: Vec::new() }
+        Self { last: Offset(0), at: Micros(i64::MIN), tracks: Vec::new() }
     }
 }
 
 impl SourceTracks {
+    pub(super) fn last(&self) -> Offset {
+        self.last
+    }
+
     pub(super) fn at(&self) -> Micros {
         self.at
     }
@@ -63,7 +69,7 @@ impl SourceTracks {
         offset: Offset,
         settings: TrackSettings,
     ) -> Vec<(usize, Began, bool)> {
-        self.at = at;
+        (self.last, self.at) = (offset, at);
         self.tracks.retain(|track| track.seen + settings.max_gap >= at);
         let predicted: Vec<_> = self.tracks.iter().map(|track| track.motion.after(seconds_from(track.seen, at))).collect();
         let faces = surest(faces);

@@ -76,6 +76,38 @@ fn frames_that_are_late_or_were_not_looked_at_change_nothing() {
 }
 
 #[test]
+fn a_late_frame_begins_tracks_once_those_of_its_source_are_over() {
+    let mut tracks = tracks(TrackState::default());
+    follow(&mut tracks, frame(0, 500, vec![face(100.0, 100.0, 40.0)]));
+    follow(&mut tracks, frame(1, 2_000, vec![]));
+    assert_eq!(follow(&mut tracks, frame(2, 400, vec![face(100.0, 100.0, 40.0)])), ["new cams/2/2/0"]);
+}
+
+/// It was switched off with a face in view: no frame of its own says that it is gone.
+#[test]
+fn a_source_is_forgotten_65_536_offsets_after_its_last_frame() {
+    let at_gate = |offset, outcome| {
+        let mut row = frame(offset, 0, vec![]);
+        row.meta.source_id = SourceId::new("gate");
+        row.outcome = outcome;
+        row
+    };
+    let broken = || Err(Rejection::new(Reason::DecodeError, "cut"));
+    for (outcome, again) in [(Ok(vec![]), "cams/2/5/0"), (broken(), "cams/2/5/0")] {
+        let mut tracks = tracks(TrackState::default());
+        follow(&mut tracks, frame(5, 0, vec![face(100.0, 100.0, 40.0)]));
+        tracks.follow(&mut at_gate(65_541, outcome.clone()));
+        assert!(!tracks.state().is_empty(), "it may still come");
+        let mut other = self::tracks(tracks.state().clone());
+        assert_eq!(follow(&mut other, frame(65_541, 500, vec![face(100.0, 100.0, 40.0)])), [again]);
+        tracks.follow(&mut at_gate(65_542, outcome));
+        assert!(tracks.state().is_empty());
+        assert_eq!(tracks.alive, 0);
+        assert_eq!(follow(&mut tracks, frame(65_543, 600, vec![face(100.0, 100.0, 40.0)])), ["new cams/2/65543/0"]);
+    }
+}
+
+#[test]
 fn sources_are_told_apart() {
     let mut tracks = tracks(TrackState::default());
     follow(&mut tracks, frame(0, 0, vec![face(100.0, 100.0, 40.0)]));
@@ -88,6 +120,6 @@ fn sources_are_told_apart() {
 fn a_state_is_small_and_legible() {
     let mut tracks = tracks(TrackState::default());
     follow(&mut tracks, frame(7, 0, vec![face(100.0, 50.0, 40.0)]));
-    let expected = r#"{"sources":{"door":{"at":1795348800000000,"tracks":[[7,0,1795348800000000,[120.0,70.0,40.0,40.0,0.0,0.0,0.0025,0.0,9.0]]]}}}"#;
+    let expected = r#"{"sources":{"door":{"last":7,"at":1795348800000000,"tracks":[[7,0,1795348800000000,[120.0,70.0,40.0,40.0,0.0,0.0,0.0025,0.0,9.0]]]}}}"#;
     assert_eq!(serde_json::to_string(tracks.state()).unwrap().replace("0.0025000002", "0.0025"), expected);
 }

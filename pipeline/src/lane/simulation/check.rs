@@ -80,7 +80,7 @@ fn counted(rows: &[RecordBatch]) -> Vec<Counted> {
 fn reference(topic: &Topic) -> (Vec<Tracked>, Vec<Counted>) {
     let now = Instant::now().into_std();
     let mut all_tracks = Tracks::new("cams".into(), 0, tracks(), TrackState::default());
-    let mut all_windows = Windows::new("cams".into(), 0, windows(), WindowState::default(), now);
+    let mut all_windows = Windows::new("cams".into(), 0, windows(), WindowState::default(), now).counting_tracks(true);
     let (mut faces, mut closed): (Vec<Tracked>, Vec<Counted>) = Default::default();
     for offset in topic.messages() {
         let mut row = row(*offset);

@@ -52,13 +52,20 @@ fn any_step() -> impl Strategy<Value = i64> {
     ]
 }
 
-/// Frames of two sources, by what their event times are apart; some were not looked at.
+/// How far offsets are apart: in a compacted topic far enough for a source to be forgotten in between.
+fn any_offset_step() -> impl Strategy<Value = i64> {
+    prop_oneof![20 => Just(1), 1 => 30_000..70_000_i64]
+}
+
+/// Frames of two sources, by what their event times and offsets are apart; some were not looked at.
 fn any_frames() -> impl Strategy<Value = Vec<FrameRow>> {
-    let frame = (any::<bool>(), any_step(), prop::option::weighted(0.9, prop::collection::vec(any_face(), 0..6)));
+    let frame =
+        (any::<bool>(), any_step(), any_offset_step(), prop::option::weighted(0.9, prop::collection::vec(any_face(), 0..6)));
     prop::collection::vec(frame, 0..40).prop_map(|frames| {
-        let mut at = NOON;
-        let rows = frames.into_iter().zip(0..).map(|((gate, step, faces), offset)| {
+        let (mut at, mut offset) = (NOON, 0);
+        let rows = frames.into_iter().map(|(gate, step, offset_step, faces)| {
             at = at.saturating_add(step);
+            offset += offset_step;
             let mut row = super::frame(offset, 0, Vec::new());
             row.meta.source_id = SourceId::new(if gate { "gate" } else { "door" });
             row.meta.capture_ts = Micros::saturating(at);
