@@ -151,8 +151,8 @@ fn a_revision_counts_alone_and_must_have_those_before_it() {
 fn a_track_that_breaks_off_is_found_by_its_faces_and_by_its_window() {
     let store = Store::good();
     let path = format!("detections/{HOUR}/{SECOND}");
-    store.copy(&format!("SELECT * REPLACE ('topic/0/11/0' AS track_id) FROM '{path}'"), "second");
-    fs::rename(store.folder().join("second"), store.folder().join(path)).unwrap();
+    store.copy(&format!("SELECT * REPLACE ('topic/0/11/0' AS track_id) FROM '{path}'"), "second.parquet");
+    fs::rename(store.folder().join("second.parquet"), store.folder().join(path)).unwrap();
     assert_eq!(store.verdict(), Verdict { wrong_windows: 1, wrong_tracks: 5, ..GOOD });
 }
 
