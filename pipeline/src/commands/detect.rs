@@ -177,7 +177,7 @@ fn look(args: &Args, work: &Work<'_>, bar: &ProgressBar) -> anyhow::Result<()> {
     let blueprint = Blueprint {
         ready: &ready,
         max_pixels: work.config.envelope.max_pixels,
-        max_faces: work.config.detector.max_faces,
+        max_faces: work.config.detector.max_faces as usize,
         plan: work.plan,
     };
     // What is wrong with the detector is said before anything is written.

@@ -197,7 +197,7 @@ fn many_pictures_come_out_in_their_order_whoever_looks_at_them() {
     assert_eq!(said.code, Some(0), "{}", said.output);
     let files: Vec<_> = lines(&said).iter().map(|line| line["file"].clone()).collect();
     assert_eq!(files, (0..120).map(|n| json!(format!("photos/{n:03}.png"))).collect::<Vec<_>>());
-    let listed = (0..120).rev().map(|n| format!("photos/{n:03}.png\n")).collect::<String>();
+    let listed = (0..120).rev().map(|n| format!("photos/{n:03}.png")).collect::<Vec<_>>().join("\n");
     let mut child = std::process::Command::new(facestream_tests::binary())
         .args(["detect", "--detector", "two.toml", "--format", "csv", "-"])
         .current_dir(path)

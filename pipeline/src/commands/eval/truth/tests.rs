@@ -186,5 +186,5 @@ fn composed_pictures_have_the_faces_that_are_listed() {
     let truth = Truth::composed(Size { w: 1920, h: 1080 });
     assert_eq!((truth.pictures.len(), truth.subsets[0].faces.len()), (24, 24));
     assert!(truth.subsets[0].faces.iter().map(Vec::len).sum::<usize>() > 150);
-    assert!(truth.pictures[0].at.read().unwrap().starts_with(&[0xff, 0xd8]));
+    assert!(truth.pictures[0].at.read().unwrap().unwrap().starts_with(&[0xff, 0xd8]));
 }
