@@ -175,7 +175,7 @@ mod tests {
         Hold::new(hold.further, serde_json::from_str(&json).unwrap())
     }
 
-    /// Whether what is hidden of `cover` (`blur.rs`: 30 % of each side, and 4 pixels at least) has all of `inner` within the picture.
+    /// Whether what is hidden of `cover` (`blur.rs`: 30 % of each side, and 4 pixels at least) has all of `inner` that is in the picture.
     fn hides(cover: &Region, inner: &Region) -> bool {
         let within = |from: f32, to: f32, inner_from: f32, inner_to: f32, side: f32| {
             let margin = (0.3 * (to - from) * side).max(4.0);
@@ -183,8 +183,11 @@ mod tests {
             let (low, high) = (from * side - margin, to * side + margin);
             low <= visible(inner_from) + 0.01 && visible(inner_to) - 0.01 <= high
         };
-        within(cover.left, cover.right, inner.left, inner.right, SIZE.w as f32)
-            && within(cover.top, cover.bottom, inner.top, inner.bottom, SIZE.h as f32)
+        let is_outside = |from: f32, to: f32| to <= 0.0 || from >= 1.0;
+        is_outside(inner.left, inner.right)
+            || is_outside(inner.top, inner.bottom)
+            || within(cover.left, cover.right, inner.left, inner.right, SIZE.w as f32)
+                && within(cover.top, cover.bottom, inner.top, inner.bottom, SIZE.h as f32)
     }
 
     /// A face that wanders and is not always found.
