@@ -64,8 +64,8 @@ impl Shot {
 pub struct Pictures {
     /// Makes them.
     pub annotator: Annotator,
-    /// For how many further frames of its source a face stays hidden.
-    pub hold: u32,
+    /// For how many further frames of its source a face stays hidden; `None` where nothing is hidden.
+    pub hold: Option<u32>,
     /// Whether they go to a topic.
     pub to_topic: bool,
     /// Where they are kept; `None` where they are not.

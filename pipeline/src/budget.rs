@@ -7,7 +7,8 @@
 //! for its turn) leave it alone. They in turn have a share that is *kept* for them, which the thread never counts on. So neither
 //! can starve the other, and there is no deadlock: frames that wait for their fetch may fill all that the thread may take, but
 //! the first in the line of fetches gets its bytes at the latest when no other fetched picture is in memory, and those leave
-//! through workers and lanes, which wait for no budget.
+//! through workers and lanes, which wait for no budget. A picture that is to be annotated stays in memory until it is out, and so
+//! until all before it of its partition are: those have their bytes by then (`fetch/turns.rs`), so they leave, too.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -212,11 +213,15 @@ impl Permit {
         self.taken + self.reserved
     }
 
-    /// Gives back what was reserved beyond `bytes`.
-    pub fn shrink(&mut self, bytes: usize) {
-        let more = self.reserved.saturating_sub(bytes);
-        self.reserved -= more;
-        self.budget.give_back(0, more);
+    /// Makes it one for `bytes`, room or not: more is taken, less given back, first of what was reserved.
+    pub fn resize(&mut self, bytes: usize) {
+        let more = self.budget.take(bytes.saturating_sub(self.bytes()));
+        self.merge(more);
+        let less = self.bytes() - bytes;
+        let reserved = less.min(self.reserved);
+        self.reserved -= reserved;
+        self.taken -= less - reserved;
+        self.budget.give_back(less - reserved, reserved);
     }
 }
 
@@ -273,7 +278,7 @@ mod tests {
         let mut small = Box::pin(budget.reserve(5));
         assert!(large.as_mut().now_or_never().is_none());
         assert!(small.as_mut().now_or_never().is_none(), "it waits behind the large one, or that would wait for ever");
-        first.shrink(10);
+        first.resize(10);
         assert_eq!(first.bytes(), 10);
         let large = large.now_or_never().unwrap();
         assert!(small.as_mut().now_or_never().is_none());

@@ -11,12 +11,13 @@ mod failure;
 mod file;
 mod resolver;
 mod schedule;
+mod turns;
 mod web;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use backon::BackoffBuilder;
@@ -36,6 +37,7 @@ use failure::Failure;
 use file::Folder;
 use resolver::{Checked, Lookup, System};
 use schedule::Schedule;
+use turns::{Turn, Turns};
 use web::Web;
 
 /// Waits between attempts: the first, doubling up to the last, and up to as much again by chance.
@@ -82,6 +84,8 @@ struct Inner {
     sources: Sources,
     /// Bounded by `in_flight`, of which every frame that waits here has its share.
     schedule: Mutex<Schedule<Partition, Waiting>>,
+    /// Where pictures keep their memory until those before them are through.
+    turns: OnceLock<Turns>,
     in_flight: Budget,
     metrics: Metrics,
     runtime: Handle,
@@ -101,6 +105,7 @@ struct Sources {
 /// A fetch that somebody wants.
 struct Waiting {
     reference: Reference,
+    turn: Turn,
     is_wanted: Box<dyn Fn() -> bool + Send>,
     done: Box<dyn FnOnce(Fetched) + Send>,
 }
@@ -163,6 +168,7 @@ impl Fetcher {
             allowed,
             sources,
             schedule: Mutex::new(Schedule::new(settings.concurrency)),
+            turns: OnceLock::new(),
             in_flight,
             metrics,
             runtime,
@@ -170,6 +176,11 @@ impl Fetcher {
             timeout: settings.timeout,
             attempts: settings.attempts,
         })))
+    }
+
+    /// Gives the memory for a partition's pictures in their order from now on: they keep it until all before them are through.
+    pub fn keep_order(&self) {
+        let _ = self.0.turns.set(Turns::default());
     }
 
     /// Fetches the picture when its turn comes, then calls `done` on one of tokio's threads. Once `is_wanted` says no, it is
@@ -182,7 +193,8 @@ impl Fetcher {
         done: impl FnOnce(Fetched) + Send + 'static,
     ) {
         self.0.metrics.queue_depth.of(Queue::Fetch).inc();
-        let waiting = Waiting { reference, is_wanted: Box::new(is_wanted), done: Box::new(done) };
+        let turn = self.0.turns.get().map(|turns| turns.next(&partition)).unwrap_or_default();
+        let waiting = Waiting { reference, turn, is_wanted: Box::new(is_wanted), done: Box::new(done) };
         self.schedule().push(partition, waiting);
         self.start();
     }
@@ -205,25 +217,28 @@ impl Fetcher {
     }
 
     async fn run(self, partition: Partition, waiting: Waiting) {
-        let Waiting { reference, is_wanted, done } = waiting;
+        let Waiting { reference, mut turn, is_wanted, done } = waiting;
         let progress = Progress { fetcher: self.clone(), partition };
         // A frame without an outcome would hold up its lane for ever.
-        let fetched = AssertUnwindSafe(self.0.fetched(&reference, is_wanted)).catch_unwind().await.unwrap_or_else(|_| {
-            tracing::error!("the fetch of a picture panicked, its frame is rejected as internal_error");
-            let rejection = Rejection::new(Reason::InternalError, "the fetch of the picture panicked");
-            Some(Fetched { outcome: Err(rejection), took: Duration::ZERO })
-        });
+        let fetched =
+            AssertUnwindSafe(self.0.fetched(&reference, &mut turn, is_wanted)).catch_unwind().await.unwrap_or_else(|_| {
+                tracing::error!("the fetch of a picture panicked, its frame is rejected as internal_error");
+                let rejection = Rejection::new(Reason::InternalError, "the fetch of the picture panicked");
+                Some(Fetched { outcome: Err(rejection), took: Duration::ZERO })
+            });
         drop(progress);
         if let Some(fetched) = fetched {
             done(fetched);
         }
+        // One that came to nothing may not have had its turn.
+        turn.come().await;
     }
 }
 
 impl Inner {
-    async fn fetched(&self, reference: &Reference, is_wanted: Box<dyn Fn() -> bool + Send>) -> Option<Fetched> {
+    async fn fetched(&self, reference: &Reference, turn: &mut Turn, is_wanted: Box<dyn Fn() -> bool + Send>) -> Option<Fetched> {
         let (started, mut waited) = (Instant::now(), Duration::ZERO);
-        let outcome = self.outcome(reference, is_wanted, &mut waited).await?;
+        let outcome = self.outcome(reference, turn, is_wanted, &mut waited).await?;
         let took = started.elapsed().saturating_sub(waited);
         self.metrics.stage_seconds.of(Stage::Fetch).observe(took.as_secs_f64());
         self.metrics.busy_seconds.of(Busy::Fetch).inc_by(took.as_secs_f64());
@@ -242,6 +257,7 @@ impl Inner {
     async fn outcome(
         &self,
         reference: &Reference,
+        turn: &mut Turn,
         is_wanted: Box<dyn Fn() -> bool + Send>,
         waited: &mut Duration,
     ) -> Option<Result<(Bytes, Permit), Rejection>> {
@@ -257,15 +273,16 @@ impl Inner {
             .build();
         let mut held = None;
         while is_wanted() {
-            match self.attempt(&target, reference.sha256, held.take(), waited).await {
+            match self.attempt(&target, reference.sha256, (turn, &mut held), waited).await {
                 Ok(picture) => return Some(Ok(picture)),
                 Err(Failure::Final(rejection)) => return Some(Err(rejection)),
                 Err(Failure::NoRoom(bytes)) => {
                     let started = Instant::now();
-                    held = Some(self.in_flight.reserve(bytes).await);
+                    held = Some(self.reserve(turn, bytes).await);
                     *waited += started.elapsed();
                 }
                 Err(Failure::Transient { why, after }) => {
+                    held = held.filter(|_| turn.is_kept());
                     let Some(pause) = pauses.next() else {
                         let why = format_args!("{why} (tried {} times)", self.attempts);
                         return Some(Err(Rejection::new(Reason::FetchError, why)));
@@ -278,12 +295,12 @@ impl Inner {
         None
     }
 
-    /// One attempt, in `timeout` without waits for memory. `held` is memory that an earlier one asked for.
+    /// One attempt, in `timeout` without waits for memory. `held` is memory that an earlier one asked for, and what this one leaves.
     async fn attempt(
         &self,
         target: &Target,
         sha256: Option<[u8; 32]>,
-        held: Option<Permit>,
+        (turn, held): (&mut Turn, &mut Option<Permit>),
         waited: &mut Duration,
     ) -> Result<(Bytes, Permit), Failure> {
         let shown = &target.shown;
@@ -301,19 +318,29 @@ impl Inner {
         };
 
         let before = *waited;
-        let mut permit = self.room(need, held, waited).await?;
+        let mut permit = self.room(need, held.take(), turn, waited).await?;
         let deadline = deadline + waited.saturating_sub(before);
-
-        let read = opened.read(shown, need, sha256.is_some());
-        let (bytes, digest) = timeout_at(deadline, read).await.map_err(|_| late("the whole body did not come"))??;
-        permit.shrink(bytes.len());
-        match (sha256, digest) {
-            (Some(expected), Some(found)) if expected != found => {
-                let why = format!("{shown}: its SHA-256 is {}, the message says {}", hex(&found), hex(&expected));
-                // Without an announced length a body that was cut looks whole.
-                Err(if announced.is_some() { Failure::error(why) } else { Failure::transient(why) })
+        let read = async {
+            let read = opened.read(shown, need, sha256.is_some());
+            let (bytes, digest) = timeout_at(deadline, read).await.map_err(|_| late("the whole body did not come"))??;
+            match (sha256, digest) {
+                (Some(expected), Some(found)) if expected != found => {
+                    let why = format!("{shown}: its SHA-256 is {}, the message says {}", hex(&found), hex(&expected));
+                    // Without an announced length a body that was cut looks whole.
+                    Err(if announced.is_some() { Failure::error(why) } else { Failure::transient(why) })
+                }
+                _ => Ok(Bytes::from(bytes)),
             }
-            _ => Ok((bytes.into(), permit)),
+        };
+        match read.await {
+            Ok(bytes) => {
+                permit.resize(bytes.len());
+                Ok((bytes, permit))
+            }
+            Err(failure) => {
+                *held = Some(permit);
+                Err(failure)
+            }
         }
     }
 
@@ -328,16 +355,23 @@ impl Inner {
 
     /// Memory for `bytes`. Meanwhile the answer waits, its body unread; where that lasts, it is let go of and the picture asked for
     /// again once there is memory ([`Failure::NoRoom`]), so that no server is kept waiting by a store that is out.
-    async fn room(&self, bytes: usize, held: Option<Permit>, waited: &mut Duration) -> Result<Permit, Failure> {
-        // What is held and not enough is given back before more is asked for.
-        if let Some(mut held) = held.filter(|held| held.bytes() >= bytes) {
-            held.shrink(bytes);
+    async fn room(&self, bytes: usize, held: Option<Permit>, turn: &mut Turn, waited: &mut Duration) -> Result<Permit, Failure> {
+        // What is held and not enough is given back before more is asked for; but who has had a turn does not queue again.
+        if let Some(mut held) = held.filter(|held| held.bytes() >= bytes || turn.is_kept()) {
+            held.resize(bytes);
             return Ok(held);
         }
         let started = Instant::now();
-        let reserved = timeout(self.timeout, self.in_flight.reserve(bytes)).await;
+        let reserved = timeout(self.timeout, self.reserve(turn, bytes)).await;
         *waited += started.elapsed();
         reserved.map_err(|_| Failure::NoRoom(bytes))
+    }
+
+    async fn reserve(&self, turn: &mut Turn, bytes: usize) -> Permit {
+        turn.come().await;
+        let permit = self.in_flight.reserve(bytes).await;
+        turn.pass();
+        permit
     }
 }
 

@@ -119,7 +119,7 @@ impl Lanes {
         if mutation::is(Mutation::TracksForgotten) {
             memory.tracks = TrackState::default();
         }
-        let hold = self.pictures.as_ref().map(|pictures| pictures.hold);
+        let hold = self.pictures.as_ref().and_then(|pictures| pictures.hold);
         let stages = Stages::new(&partition, self.tracks, self.windows, hold, memory, now.into_std());
         let (rows, inbox) = mpsc::channel(INBOX);
         let (orders, control) = mpsc::channel(16);
@@ -267,9 +267,13 @@ impl Lane {
     }
 
     fn collect(&mut self, finished: Finished) {
+        let Finished { number, row, outgoing, shot, permit } = finished;
         self.report.waiting.add(1);
-        let added =
-            self.collected.insert(finished.number, finished.row, finished.outgoing, finished.shot, Instant::now().into_std());
+        let (shot, _permit) = match shot {
+            Some(shot) => (Some((shot, permit)), None),
+            None => (None, Some(permit)),
+        };
+        let added = self.collected.insert(number, row, outgoing, shot, Instant::now().into_std());
         self.send();
         self.count_late(&added);
         self.count_windows(added.closed);
@@ -284,7 +288,7 @@ impl Lane {
         }
         let pictures = self.collected.take_pictures();
         if let Some(way) = &self.shared.pictures {
-            self.sends.make(pictures.into_iter().map(|picture| picture.make(&self.shared, way)));
+            self.sends.make(pictures.into_iter().map(|picture| picture.make(self.shared.outbox.clone(), way)));
         }
     }
 
@@ -321,13 +325,13 @@ impl Lane {
         )
     }
 
-    /// Waits until all pictures are made and all that was sent is acknowledged, appends what is collected, reports it for the commit, and publishes if it
-    /// is a seal.
+    /// Waits until all pictures are made and all that was sent is acknowledged, appends what is collected, reports it for the
+    /// commit, and publishes if it is a seal.
     fn write(&mut self, mut journal: Journal, action: Action) -> Writing {
         let (batch, permit, closed) = self.collected.take(action.seal.is_some(), action.note);
         self.count_windows(closed);
         self.send();
-        let sends = std::mem::take(&mut self.sends);
+        let sends = self.sends.take();
         self.last_append = Instant::now();
         let (shared, id, partition) = (self.shared.clone(), self.id, self.partition.clone());
         let appended = Appended::of(&batch.rows.frames, &mut self.report);

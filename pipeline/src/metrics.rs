@@ -103,6 +103,7 @@ pub struct Declared {
     pub fetched_bytes: IntCounter,
     pub events: Counters<OutputTopic>,
     pub produce_errors: Counters<OutputTopic>,
+    pub given_up_messages: Counters<OutputTopic>,
     pub produce_seconds: Histogram,
     pub dead_letters: IntCounterVec,
     pub pictures: Counters<Pictured>,
@@ -274,6 +275,10 @@ impl Metrics {
             produce_errors: d.counters(
                 "produce_errors_total",
                 "Messages that an output topic did not take, and that were sent again",
+            ),
+            given_up_messages: d.counters(
+                "given_up_messages_total",
+                "Messages that an output topic will never take (max.message.bytes) and that were given up",
             ),
             produce_seconds: d.histogram(
                 "produce_seconds",

@@ -189,6 +189,17 @@ impl Store {
         }
     }
 
+    /// Removes what killed processes left behind of [`Store::replace`]: what was staged and not touched for `longer`, since others
+    /// may be at work.
+    pub fn sweep_replaced(&self, longer: Duration) {
+        for leftover in self.leftovers(&Path::from("_staging"), &Path::from("_staging/_")) {
+            let touched = std::fs::metadata(&leftover).and_then(|file| file.modified());
+            if touched.is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= longer)) {
+                let _ = std::fs::remove_file(leftover);
+            }
+        }
+    }
+
     /// What [`Store::sweep`] would remove.
     #[must_use]
     pub fn leftovers(&self, staging: &Path, records: &Path) -> Vec<PathBuf> {

@@ -6,9 +6,8 @@
 //! ```
 //!
 //! Channels and their bounds: `jobs` holds what the budget `in_flight` allows (the poll thread waits for room, so sending never
-//! blocks); each lane's inbox is bounded and always drained; rows wait in lanes within the budget `pending_rows`, and so does what
-//! pictures are made from. Threads: one
-//! polls Kafka and owns its consumer, N work, tokio carries I/O only.
+//! blocks); each lane's inbox is bounded and always drained; rows wait in lanes within the budget `pending_rows`, and what
+//! pictures are made from within `in_flight`. Threads: one polls Kafka and owns its consumer, N work, tokio carries I/O only.
 
 mod sight;
 
@@ -127,6 +126,9 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
 
     // Pictures for people: faces marked or hidden, in threads of their own; none where nobody asks for them.
     let pictures = pictures(config, workers.len(), &metrics)?;
+    if pictures.is_some() {
+        fetcher.keep_order();
+    }
 
     // Lanes: order, tracks, windows, rows; each tells others what it has to tell, then appends to its partition's journal and publishes its seals.
     let lanes = Lanes {
@@ -242,7 +244,7 @@ fn pictures(config: &Config, workers: usize, metrics: &Metrics) -> Result<Option
     let store = config.annotate.kept_in(&config.store).map(|store| Store::open(&store)).transpose()?;
     Ok(Some(Pictures {
         annotator: Annotator::start(*quality, workers.div_ceil(2), metrics)?,
-        hold: *hold,
+        hold: what.hides().then_some(*hold),
         to_topic: !topic.is_empty(),
         keep: store.map(|store| Keep::new(store, metrics.clone())),
     }))

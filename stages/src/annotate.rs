@@ -19,6 +19,9 @@ mod hold;
 pub use easel::{Easel, EncodeError, Format, LONGEST_PX};
 pub use hold::{Hold, HoldState};
 
+/// What is hidden grows by this share of its side on each side: detectors' boxes end at the forehead and the chin.
+pub const MARGIN: f32 = 0.3;
+
 /// What is done to a picture before people see it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -23,7 +23,7 @@ mod runtime;
 mod scrfd;
 mod scripted;
 mod tiles;
-mod weak;
+pub(crate) mod weak;
 mod yunet;
 
 pub use centerface::CenterFace;

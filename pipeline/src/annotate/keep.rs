@@ -23,6 +23,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 const REPORT_EVERY: Duration = Duration::from_secs(30);
 /// A folder's name is at most this long; file systems take 255 bytes.
 const NAME_BYTES: usize = 120;
+/// What lies staged for so long was left behind by a process that was killed.
+const LEFTOVER: Duration = Duration::from_hours(1);
 
 /// A store of pictures.
 #[derive(Clone, Debug)]
@@ -32,9 +34,10 @@ pub struct Keep {
 }
 
 impl Keep {
-    /// In this store.
+    /// In this store; removes what was left behind there.
     #[must_use]
     pub fn new(store: Store, metrics: Metrics) -> Self {
+        store.sweep_replaced(LEFTOVER);
         Self { store, metrics }
     }
 
@@ -142,6 +145,24 @@ mod tests {
         assert_eq!(metrics.kept_pictures.get(), 2);
         let files = walkdir::WalkDir::new(folder.path()).into_iter().flatten().filter(|entry| entry.file_type().is_file());
         assert_eq!(files.count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn what_killed_processes_left_behind_is_removed_and_what_is_being_written_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let staging = folder.path().join("_staging");
+        std::fs::create_dir_all(staging.join("event_date=2026-01-01")).unwrap();
+        let long_ago = std::time::SystemTime::now() - 2 * LEFTOVER;
+        for (name, at) in [("cams-0-5.jpg", None), ("cams-0-4.jpg", Some(long_ago)), ("cams-0-4.jpg#1", Some(long_ago))] {
+            let file = std::fs::File::create(staging.join(name)).unwrap();
+            if let Some(at) = at {
+                file.set_modified(at).unwrap();
+            }
+        }
+        let url = format!("file://{}", folder.path().display());
+        let _keep = Keep::new(Store::open(&config::Store { url, options: config::Settings::default() }).unwrap(), Metrics::new());
+        let left = std::fs::read_dir(&staging).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
+        assert_eq!(left.collect::<BTreeSet<_>>(), BTreeSet::from(["cams-0-5.jpg", "event_date=2026-01-01"].map(str::to_owned)));
     }
 
     #[tokio::test]

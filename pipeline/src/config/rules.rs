@@ -7,6 +7,7 @@ mod vision;
 use std::time::Duration;
 
 use facestream_schemas::envelope::Field;
+use facestream_schemas::tables::Table;
 use object_store::aws::AmazonS3ConfigKey;
 use object_store::azure::AzureConfigKey;
 use object_store::gcp::GoogleConfigKey;
@@ -244,6 +245,12 @@ fn annotate(annotate: &Annotate, store: &Store) -> Vec<(String, String)> {
     if url.trim_end_matches('/') == store.url.trim_end_matches('/') {
         mistake("store", "is store.url, where the tables lie: name a folder of its own below or beside it".to_owned());
     }
+    if let Some(folder) = folder_of_tables(url, &store.url) {
+        mistake(
+            "store",
+            format!("lies in {folder:?} of store.url, which is not for pictures: name another folder below or beside it"),
+        );
+    }
     match store_scheme(url) {
         Ok(scheme) => {
             for name in options.keys().filter(|name| !is_option(&scheme, name)) {
@@ -253,6 +260,15 @@ fn annotate(annotate: &Annotate, store: &Store) -> Vec<(String, String)> {
         Err(text) => mistake("store", text),
     }
     mistakes
+}
+
+/// The folder of a table, or one for the pipeline's own use, below `store` that a URL lies in.
+fn folder_of_tables(url: &str, store: &str) -> Option<String> {
+    let plain = |url: &str| Url::parse(url).map_or_else(|_| url.to_owned(), String::from).trim_end_matches('/').to_owned();
+    let below = plain(url).strip_prefix(&plain(store))?.strip_prefix('/')?.to_owned();
+    let folder = below.trim_start_matches('/').split('/').next()?;
+    let is_taken = folder.starts_with('_') || Table::ALL.iter().any(|table| table.name() == folder);
+    is_taken.then(|| folder.to_owned())
 }
 
 fn load(load: &Load) -> Option<(&'static str, String)> {

@@ -530,3 +530,33 @@ async fn clients_are_set_up_for_every_place_that_is_allowed() {
     assert!(fetcher.0.sources.web.is_some());
     assert_eq!(fetcher.0.sources.folders.len(), 1);
 }
+
+/// Pictures that keep their memory until those before them are through: the first gets its memory though its answer comes last.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_is_given_in_order_where_pictures_wait_for_those_before_them() {
+    let (gate, wait) = gate();
+    let server = Server::start(move |path, _| match path {
+        "/first" => std::iter::once(Step::Wait(wait.clone())).chain(ok(&[7; 900])).collect(),
+        "/gone" => answer("410 Gone", "", b""),
+        _ => ok(&[7; 900]),
+    });
+    let mut setup = of(&server);
+    setup.settings.timeout = PATIENCE;
+    let gauge = |name| IntGauge::new(name, "help").unwrap();
+    setup.budget = Budget::new(1_000, gauge("used"), gauge("peak"));
+    let fetcher = setup.fetcher();
+    fetcher.keep_order();
+    let mut came: Vec<_> = ["/first", "/gone", "/third"].iter().map(|path| start(&fetcher, 0, &server.uri(path), None)).collect();
+    // Another partition waits for nobody.
+    let other = timeout(PATIENCE, start(&fetcher, 1, &server.uri("/other"), None)).await.expect("in time").unwrap();
+    while server.requests() < 4 {
+        tokio::task::yield_now().await;
+    }
+    drop((gate, other));
+    let mut third = came.pop().unwrap();
+    let first = timeout(PATIENCE, came.remove(0)).await.expect("an outcome in time").unwrap();
+    assert_eq!(first.outcome.as_ref().unwrap().1.bytes(), 900);
+    assert!(third.try_recv().is_err(), "there is no room for it");
+    drop(first);
+    assert!(timeout(PATIENCE, third).await.expect("an outcome in time").unwrap().outcome.is_ok());
+}

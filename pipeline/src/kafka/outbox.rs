@@ -50,6 +50,8 @@ struct Inner {
     metrics: Metrics,
     /// When a failure was last reported, in microseconds since the Unix epoch.
     reported: AtomicU64,
+    /// The same of a message that was given up.
+    gave_up: AtomicU64,
 }
 
 impl std::fmt::Debug for KafkaOutbox {
@@ -81,6 +83,7 @@ impl KafkaOutbox {
             pictures: pictures.clone(),
             metrics,
             reported: AtomicU64::new(0),
+            gave_up: AtomicU64::new(0),
         }))))
     }
 }
@@ -165,9 +168,16 @@ impl Inner {
         if matches!(outgoing.to, Output::DeadLetters(_)) && dead_letter::leave_out(&mut outgoing.message) {
             return true;
         }
-        let key = String::from_utf8_lossy(&outgoing.message.key).into_owned();
-        let topic = self.topic(outgoing.to);
-        tracing::error!(topic, key, "a message is larger than the topic takes and is given up: raise its max.message.bytes");
+        self.metrics.given_up_messages.of(outgoing.to.topic()).inc();
+        if is_due(&self.gave_up) {
+            let key = String::from_utf8_lossy(&outgoing.message.key).into_owned();
+            let topic = self.topic(outgoing.to);
+            tracing::error!(
+                topic,
+                key,
+                "a message is larger than the topic takes and is given up, maybe more: raise its max.message.bytes"
+            );
+        }
         false
     }
 
@@ -181,13 +191,18 @@ impl Inner {
 
     /// Says that a topic takes nothing, now and then: each message that waits for it fails.
     fn report(&self, to: Output, error: &KafkaError) {
-        let now = now().0.unsigned_abs();
-        let last = self.reported.load(Ordering::Relaxed);
-        let is_due = now.saturating_sub(last) >= REPORT_EVERY.as_micros() as u64;
-        if is_due && self.reported.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if is_due(&self.reported) {
             tracing::warn!(topic = self.topic(to), "cannot produce, trying again (rows wait for it): {error}");
         }
     }
+}
+
+/// Whether something was last reported long ago; then it is now.
+fn is_due(reported: &AtomicU64) -> bool {
+    let now = now().0.unsigned_abs();
+    let last = reported.load(Ordering::Relaxed);
+    let is_due = now.saturating_sub(last) >= REPORT_EVERY.as_micros() as u64;
+    is_due && reported.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
 
 fn headers(message: &Message) -> OwnedHeaders {

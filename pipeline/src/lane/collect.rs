@@ -85,17 +85,17 @@ impl Collected {
         number: u64,
         row: FrameRow,
         outgoing: Vec<Outgoing>,
-        shot: Option<Shot>,
+        shot: Option<(Shot, Permit)>,
         now: Instant,
     ) -> Added {
-        let picture = shot.map(|shot| Picture::of(&row, shot, &self.budget));
+        let picture = shot.map(|(shot, permit)| Picture::of(&row, shot, permit));
         let permit = self.budget.take(row.memory());
         let outgoing = outgoing.into_iter().map(|outgoing| self.counted(outgoing)).collect();
         let number = if mutation::is(Mutation::OrderByOffset) { (row.meta.key.offset.0 - self.start.0) as u64 } else { number };
         self.order.insert(number, (row, permit, outgoing, picture));
         let mut added = Added::default();
         while let Some((mut row, permit, outgoing, picture)) = self.order.pop() {
-            self.pictures.extend(picture.map(|picture| picture.hold(&row, &mut self.stages.hold)));
+            self.pictures.extend(picture.map(|picture| picture.hold(&row, &mut self.stages)));
             let window = self.stages.add(&mut row, now);
             self.tell(&row);
             self.outgoing.extend(outgoing);
@@ -300,6 +300,47 @@ mod tests {
         assert_eq!(started, [Some(1), Some(0)], "windows count where faces are followed, and the last one is still open");
         drop((told, permit));
         assert_eq!(gauge.get(), 0, "all of it comes back");
+    }
+
+    /// A face that was seen before an append stays hidden for a successor that has only what was appended, and the frame's memory is
+    /// its picture's until that is out.
+    #[test]
+    fn a_face_stays_hidden_across_a_takeover() {
+        use facestream_schemas::{Bbox, Size};
+        use facestream_stages::annotate::{Region, What};
+        let (minute, late) = (Duration::from_mins(1), Late::Drop);
+        let settings = WindowSettings { length: minute, max_out_of_orderness: minute, idle_timeout: minute, late, tracks: false };
+        let (now, gauge) = (Instant::now(), IntGauge::new("gauge", "help").expect("a gauge"));
+        let rows = || IntGauge::new("rows", "help").expect("a gauge");
+        let (in_flight, pending) = (Budget::new(1 << 20, gauge.clone(), gauge.clone()), rows());
+        let partition = Partition { topic: "cams".into(), number: 0 };
+        let taken_over = |memory| {
+            let stages = Stages::new(&partition, None, settings, Some(2), memory, now);
+            let budget = Budget::new(1 << 20, pending.clone(), rows());
+            Collected::new(stages, Telling::default(), Offset(0), None, budget)
+        };
+        let shot = |weak: &[Bbox]| {
+            let image = bytes::Bytes::from(vec![0; 5_000]);
+            Some((Shot::of(What::Blur, image, 1_000, Size { w: 100, h: 100 }, &[], weak), in_flight.take(1)))
+        };
+
+        let mut owner = taken_over(Memory::default());
+        let face = Bbox { x: 25.0, y: 50.0, w: 25.0, h: 25.0 };
+        owner.insert(0, samples::frame(0), Vec::new(), shot(&[face]), now);
+        assert!(gauge.get() > 5_000 && pending.get() == samples::frame(0).memory() as i64);
+        let (batch, permit, _) = owner.take(false, Note::Same);
+        drop(permit);
+        assert!(gauge.get() > 5_000 && pending.get() == 0, "pictures do not wait for appends");
+        drop(owner.take_pictures());
+        assert_eq!(gauge.get(), 0);
+
+        let mut successor = taken_over(batch.memory);
+        for offset in 1..4 {
+            successor.insert(offset as u64 - 1, samples::frame(offset), Vec::new(), shot(&[]), now);
+        }
+        let hidden: Vec<_> = successor.take_pictures().into_iter().map(|picture| picture.shot.regions).collect();
+        let face = vec![Region { left: 0.25, top: 0.5, right: 0.5, bottom: 0.75 }];
+        assert_eq!(hidden, [face.clone(), face, Vec::new()]);
     }
 
     /// As many late frames as may come between two appends: their window is emitted once more, in the record that has them.

@@ -80,7 +80,8 @@ pub struct Ticket {
     pub(super) lane: mpsc::Sender<Finished>,
 }
 
-/// A message that is through the workers, with its share of the budget for frames in flight until the lane has taken it in.
+/// A message that is through the workers, with its share of the budget for frames in flight until the lane has taken it in,
+/// or, if there is to be a picture of it, until that is out.
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) number: u64,
@@ -89,14 +90,14 @@ pub(super) struct Finished {
     pub(super) outgoing: Vec<Outgoing>,
     /// What its annotated picture is made from, where there is to be one.
     pub(super) shot: Option<Shot>,
-    pub(super) _permit: Permit,
+    pub(super) permit: Permit,
 }
 
 impl Ticket {
     /// Hands in the message's row, what is to be sent besides, and what its annotated picture is made from. Results for a lane that
     /// was dropped go nowhere.
     pub fn finish(self, row: FrameRow, outgoing: Vec<Outgoing>, shot: Option<Shot>, permit: Permit) {
-        let _ = self.lane.blocking_send(Finished { number: self.number, row, outgoing, shot, _permit: permit });
+        let _ = self.lane.blocking_send(Finished { number: self.number, row, outgoing, shot, permit });
     }
 
     /// Whether its lane is still there.

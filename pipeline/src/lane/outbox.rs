@@ -7,9 +7,10 @@ use std::fmt;
 
 use facestream_schemas::event::{EventFormat, EventSettings};
 use facestream_schemas::{Message, Reason};
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, FuturesUnordered};
+use futures::{FutureExt as _, StreamExt as _};
+use tokio::sync::oneshot;
 
 use crate::budget::Permit;
 use crate::metrics::OutputTopic;
@@ -77,6 +78,8 @@ pub(super) struct Waiting {
 pub(super) struct Sends {
     sent: FuturesUnordered<BoxFuture<'static, ()>>,
     making: FuturesOrdered<BoxFuture<'static, Option<Ready>>>,
+    /// Dropped once all pictures are sent: those that came after [`Sends::take`] may be.
+    then: Option<oneshot::Sender<()>>,
 }
 
 /// Something that is made: sends it when it is its turn.
@@ -98,6 +101,17 @@ impl Sends {
         self.making.extend(making);
     }
 
+    /// All of it. What is made from now on is sent after what was to be made before.
+    pub(super) fn take(&mut self) -> Self {
+        let mut taken = std::mem::take(self);
+        if !taken.making.is_empty() {
+            let (then, all_sent) = oneshot::channel();
+            taken.then = Some(then);
+            self.making.push_back(all_sent.map(|_| None).boxed());
+        }
+        taken
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.sent.is_empty() && self.making.is_empty()
     }
@@ -105,7 +119,12 @@ impl Sends {
     /// Waits for one acknowledgement, or for the next thing to be made and sends that.
     pub(super) async fn next(&mut self) {
         tokio::select! {
-            Some(made) = self.making.next() => self.sent.extend(made.map(|send| send())),
+            Some(made) = self.making.next() => {
+                self.sent.extend(made.map(|send| send()));
+                if self.making.is_empty() {
+                    self.then = None;
+                }
+            }
             Some(()) = self.sent.next() => {}
             else => {}
         }
@@ -116,5 +135,47 @@ impl Sends {
         while !self.is_empty() {
             self.next().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// A picture that is made when the sender goes, and notes its number when it is sent.
+    fn picture(number: u32, sent: &Arc<Mutex<Vec<u32>>>) -> (oneshot::Sender<()>, BoxFuture<'static, Option<Ready>>) {
+        let (made, wait) = oneshot::channel();
+        let sent = Arc::clone(sent);
+        let ready: Ready = Box::new(move || {
+            sent.lock().unwrap().push(number);
+            futures::future::ready(()).boxed()
+        });
+        (made, wait.map(|_| Some(ready)).boxed())
+    }
+
+    #[test]
+    fn pictures_are_sent_in_order_across_appends_whenever_they_are_made() {
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let [(made_0, first), (made_1, second), (made_2, third)] = std::array::from_fn(|number| picture(number as u32, &sent));
+        let mut sends = Sends::default();
+        sends.make([first].into_iter());
+        let before = sends.take();
+        sends.make([second].into_iter());
+        let between = sends.take();
+        sends.make([third].into_iter());
+        drop((made_1, made_2));
+        let (mut before, mut between) = (before.acknowledged().boxed(), between.acknowledged().boxed());
+        assert_eq!(sends.next().now_or_never(), None);
+        assert_eq!((&mut between).now_or_never(), None);
+        assert_eq!((&mut before).now_or_never(), None);
+        assert!(sent.lock().unwrap().is_empty(), "the first is not made");
+        drop(made_0);
+        assert_eq!((&mut before).now_or_never(), Some(()));
+        assert_eq!(sends.next().now_or_never(), None, "not before the second");
+        assert_eq!((&mut between).now_or_never(), Some(()));
+        assert_eq!(sends.acknowledged().now_or_never(), Some(()));
+        assert_eq!(*sent.lock().unwrap(), [0, 1, 2]);
     }
 }

@@ -4,57 +4,59 @@
 //! message and in a file. Invariant: what is sent for a frame depends on it and on what was found in its source's frames before; so it
 //! is the same whenever they are consumed again, and under the same key and name.
 
+use std::sync::Arc;
+
 use facestream_schemas::tables::FrameRow;
 use facestream_schemas::{Message, MessageKey};
-use facestream_stages::annotate::{Hold, What};
+use facestream_stages::annotate::What;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, OptionFuture, join};
 use object_store::path::Path;
 
 use super::outbox::{Outgoing, Output, Ready};
-use super::{Lanes, Pictures};
+use super::stages::Stages;
+use super::{Outbox, Pictures};
 use crate::annotate::{self, Shot};
-use crate::budget::{Budget, Permit};
+use crate::budget::Permit;
 
-/// A picture that is to be made, with its share of the budget for rows.
+/// A picture that is to be made, with its frame's share of the budget for frames in flight.
 #[derive(Debug)]
 pub(super) struct Picture {
     of: MessageKey,
     /// Still without its value.
     message: Message,
     path: Path,
-    shot: Shot,
+    pub(super) shot: Shot,
     permit: Permit,
 }
 
 impl Picture {
     /// Of a frame; what was found in it is in the shot.
-    pub(super) fn of(row: &FrameRow, shot: Shot, budget: &Budget) -> Self {
-        let permit = budget.take(shot.memory());
+    pub(super) fn of(row: &FrameRow, shot: Shot, mut permit: Permit) -> Self {
+        permit.resize(permit.bytes().max(shot.memory()));
         Self { of: row.meta.key.clone(), message: message(row, shot.what), path: annotate::path(row), shot, permit }
     }
 
     /// Has faces hidden in it that were in its source's frames before.
-    pub(super) fn hold(mut self, row: &FrameRow, hold: &mut Hold) -> Self {
+    pub(super) fn hold(mut self, row: &FrameRow, stages: &mut Stages) -> Self {
         if self.shot.what.hides() {
-            self.shot.regions = hold.hide(&row.meta.source_id, &self.shot.regions);
+            self.shot.regions = stages.hide(row, &self.shot.regions);
         }
         self
     }
 
     /// Makes it, and then leaves it to be sent.
-    pub(super) fn make(self, lanes: &Lanes, pictures: &Pictures) -> BoxFuture<'static, Option<Ready>> {
-        let (lanes, pictures) = (lanes.clone(), pictures.clone());
+    pub(super) fn make(self, outbox: Option<Arc<dyn Outbox>>, pictures: &Pictures) -> BoxFuture<'static, Option<Ready>> {
+        let pictures = pictures.clone();
         async move {
-            let Self { of, message, path, shot, permit } = self;
+            let Self { of, message, path, shot, mut permit } = self;
             let jpeg = pictures.annotator.make(of, shot).await?;
-            drop(permit);
-            let permit =
-                lanes.pending_rows.take(jpeg.len() * (usize::from(pictures.to_topic) + usize::from(pictures.keep.is_some())));
+            let copies = usize::from(pictures.to_topic) + usize::from(pictures.keep.is_some());
+            permit.resize(jpeg.len() * copies + message.memory());
             let send: Ready = Box::new(move || {
                 let kept = pictures.keep.map(|keep| keep.keep(path, jpeg.clone().into()));
                 let outgoing = Outgoing { to: Output::Pictures, message: Message { value: Some(jpeg), ..message } };
-                let sent = lanes.outbox.filter(|_| pictures.to_topic).map(|outbox| outbox.send(outgoing));
+                let sent = outbox.filter(|_| pictures.to_topic).map(|outbox| outbox.send(outgoing));
                 join(OptionFuture::from(kept), OptionFuture::from(sent)).map(|_| drop(permit)).boxed()
             });
             Some(send)

@@ -3,13 +3,14 @@
 //! In: rows, the memory of what came before. Out: the rows with what was found, windows, the memory after them. Invariant: the
 //! memory is all that the next owner needs to do the same.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
 use facestream_schemas::Partition;
 use facestream_schemas::tables::FrameRow;
 use facestream_stages::aggregate::{Added, WindowSettings, Windows};
-use facestream_stages::annotate::Hold;
+use facestream_stages::annotate::{Hold, Region};
 use facestream_stages::track::{TrackSettings, Tracks};
 
 use crate::journal::memory::Memory;
@@ -19,7 +20,7 @@ pub(super) struct Stages {
     tracks: Option<Tracks>,
     pub(super) windows: Windows,
     /// What stays hidden in annotated pictures.
-    pub(super) hold: Hold,
+    hold: Hold,
 }
 
 impl Stages {
@@ -40,10 +41,22 @@ impl Stages {
         }
     }
 
-    /// Follows the row's faces and counts it; what that did to windows.
+    /// The regions to hide in the picture of a row. A panic is a bug of ours, and met by hiding all of this picture and the next ones.
+    pub(super) fn hide(&mut self, row: &FrameRow, found: &[Region]) -> Vec<Region> {
+        let mut hide = |found: &[Region]| catch_unwind(AssertUnwindSafe(|| self.hold.hide(&row.meta.source_id, found)));
+        hide(found).unwrap_or_else(|_| {
+            tracing::error!(message = %row.meta.key, "all of this frame's picture is hidden: a panic, which is a bug");
+            hide(&[Region::ALL]).unwrap_or_else(|_| vec![Region::ALL])
+        })
+    }
+
+    /// Follows the row's faces and counts it; what that did to windows. Where following panics, a bug of ours, it has no tracks.
     pub(super) fn add(&mut self, row: &mut FrameRow, now: Instant) -> Added {
-        if let Some(tracks) = &mut self.tracks {
-            tracks.follow(row);
+        if let Some(tracks) = &mut self.tracks
+            && catch_unwind(AssertUnwindSafe(|| tracks.follow(row))).is_err()
+        {
+            tracing::error!(message = %row.meta.key, "this frame's faces are in no track: a panic, which is a bug");
+            row.outcome.iter_mut().flatten().for_each(|face| face.track = None);
         }
         self.windows.add(row, now)
     }

@@ -77,7 +77,7 @@ async fn finish(lane: &LaneHandle, start: Offset, numbers: &[u64]) {
         let row = samples::frame(start.0 + *number as i64);
         // A lane that was fenced is gone; its messages go nowhere.
         let _ =
-            lane.rows.send(Finished { number: *number, row, outgoing: Vec::new(), shot: None, _permit: in_flight.take(1) }).await;
+            lane.rows.send(Finished { number: *number, row, outgoing: Vec::new(), shot: None, permit: in_flight.take(1) }).await;
     }
 }
 

@@ -7,10 +7,8 @@
 
 use facestream_schemas::Size;
 
-use super::Region;
+use super::{MARGIN, Region};
 
-/// A region grows by this share of its side on each side: detectors' boxes end at the forehead and the chin.
-const MARGIN: f32 = 0.3;
 /// A region grows by at least so many pixels on each side.
 const LEAST_MARGIN_PX: f32 = 4.0;
 /// Cells across a region with its margin.

@@ -6,8 +6,8 @@
 use facestream_schemas::{Bbox, Detection};
 
 /// A box that reaches beyond another by no more than this share of that one's side, on any side, is covered by it: boxes that
-/// are blurred grow by twice as much.
-const SLACK: f32 = 0.15;
+/// are blurred grow by more ([`crate::annotate::MARGIN`]).
+pub(crate) const SLACK: f32 = 0.15;
 /// With more candidates than this the picture is no picture of faces, or all of it is one.
 const MOST_CANDIDATES: usize = 2_000;
 /// A box around any picture.

@@ -73,12 +73,16 @@ fn apart(a: &[u8], b: &[u8], boxes: &[Bbox]) -> f64 {
     sum / count
 }
 
-/// All files in a folder, at any depth.
+/// All files in a folder, at any depth; a killed process may leave some in the folder where they are staged.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let (mut folders, mut files) = (vec![folder.to_owned()], Vec::new());
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
-            if path.is_dir() { folders.push(path) } else { files.push(path) }
+            match path.is_dir() {
+                true if path.ends_with("_staging") => {}
+                true => folders.push(path),
+                false => files.push(path),
+            }
         }
     }
     files

@@ -29,7 +29,27 @@ pub(super) fn check(config: &Config, client: &ClientConfig, metadata: &Metadata)
         let needed = letters.max_bytes.0.saturating_add(OVERHEAD_BYTES);
         findings.extend(largest_message(client, &letters.topic).and_then(|largest| too_small(&letters.topic, largest, needed)));
     }
+    let pictures = &config.annotate.topic;
+    if !pictures.is_empty() && metadata.topics().iter().any(|topic| topic.name() == pictures && topic.error().is_none()) {
+        findings.extend(largest_message(client, pictures).and_then(|largest| largest_picture(config, largest)));
+    }
     findings
+}
+
+/// What becomes of annotated pictures that are as large as frames may be. Few are, so that this alone is nothing wrong.
+fn largest_picture(config: &Config, largest: u64) -> Option<Finding> {
+    let Config { kafka, annotate, fetch, .. } = config;
+    let fetched = (!fetch.allow.is_empty()).then_some(fetch.max_bytes);
+    let frames = kafka.topics.iter().map(|topic| config.envelope_of(topic).max_bytes).chain(fetched).max()?;
+    (largest < frames.bytes()).then(|| {
+        let text = format!(
+            "{} takes messages of {largest} bytes, frames may have {}: larger annotated pictures are given up; raise its \
+             max.message.bytes where yours are",
+            annotate.topic,
+            frames.bytes()
+        );
+        Finding::fine("output topic", text)
+    })
 }
 
 fn output(key: &str, name: &str, metadata: &Metadata) -> Finding {
@@ -73,6 +93,17 @@ fn largest_message(client: &ClientConfig, topic: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_topic_that_does_not_take_the_largest_frame_is_mentioned() {
+        let mut config = Config::default();
+        config.kafka.topics = vec!["cams".to_owned()];
+        config.annotate.topic = "shown".to_owned();
+        let largest = config.envelope.max_bytes.bytes();
+        assert!(largest_picture(&config, largest).is_none());
+        let finding = largest_picture(&config, largest - 1).unwrap();
+        assert!(finding.code == 0 && finding.text.contains("shown") && finding.text.contains("max.message.bytes"));
+    }
 
     #[test]
     fn a_topic_that_cannot_take_the_largest_letter_is_wrong() {

@@ -280,6 +280,16 @@ fn annotated_pictures_need_a_place_to_go_and_a_say_in_what_is_done() {
     }
     let tables = ["store.url=file:///tmp/out", "annotate.what=blur", "annotate.store=file:///tmp/out/"];
     assert!(mistake(&tables).starts_with("annotate.store"), "the tables' own folder");
+    for folder in ["frames", "windows/a/", "/detections", "_journal", "a/../_x"] {
+        let text =
+            mistake(&["store.url=file:///tmp/out/", "annotate.what=blur", &format!("annotate.store=file:///tmp/out/{folder}")]);
+        assert!(text.starts_with("annotate.store") && text.contains("store.url"), "{folder}: {text}");
+    }
+    for folder in ["out/pictures", "out2/frames", "frames"] {
+        let store = format!("annotate.store=file:///tmp/{folder}");
+        let sets = ["kafka.topics=in", "store.url=file:///tmp/out", "annotate.what=blur", &store];
+        sets.iter().fold(setup(""), |setup, set| setup.set(set)).good();
+    }
     let text = mistake(&["annotate.what=blur", "annotate.store=/tmp/pictures"]);
     assert!(text.starts_with("annotate.store") && text.contains("file:///"), "{text}");
     assert!(mistake(&["annotate.what=blur", "annotate.topic=in", "kafka.topics=in"]).contains("would read what it writes"));

@@ -45,7 +45,7 @@ pub(super) enum Alone {
     Waiting(Unsent),
     /// Until a record names it.
     Naming(Unsent, oneshot::Receiver<()>),
-    /// Until its row is in its lane.
+    /// Until its row is in its lane, and its annotated picture is out.
     Working,
 }
 

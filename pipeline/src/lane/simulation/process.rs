@@ -210,5 +210,5 @@ impl Consumer {
 /// What a worker makes of a message.
 fn finished(number: u64, offset: Offset, budget: &Budget) -> Finished {
     let row = row(offset);
-    Finished { number, outgoing: outgoing(&row), row, shot: None, _permit: budget.take(1) }
+    Finished { number, outgoing: outgoing(&row), row, shot: None, permit: budget.take(1) }
 }

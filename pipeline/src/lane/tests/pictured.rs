@@ -67,7 +67,7 @@ async fn hand_in(lane: &LaneHandle, start: Offset, numbers: std::ops::Range<u64>
     for number in numbers.rev() {
         let offset = start.0 + number as i64;
         let (row, shot) = (samples::frame(offset), Some(shot(image, offset)));
-        let _ = lane.rows.send(Finished { number, row, outgoing: Vec::new(), shot, _permit: in_flight.take(1) }).await;
+        let _ = lane.rows.send(Finished { number, row, outgoing: Vec::new(), shot, permit: in_flight.take(1) }).await;
     }
 }
 
@@ -79,8 +79,11 @@ async fn shown(crash: u64, image: &Bytes) -> (Vec<(i64, Vec<u8>)>, BTreeMap<Stri
     let annotator = Annotator::start(90, 3, &metrics).expect("threads");
     let keep = Some(Keep::new(kept.clone(), metrics));
     let outbox: Arc<dyn Outbox> = Arc::clone(&gallery) as Arc<dyn Outbox>;
-    let lanes =
-        Lanes { outbox: Some(outbox), pictures: Some(Pictures { annotator, hold: HOLD, to_topic: true, keep }), ..lanes(&store) };
+    let lanes = Lanes {
+        outbox: Some(outbox),
+        pictures: Some(Pictures { annotator, hold: Some(HOLD), to_topic: true, keep }),
+        ..lanes(&store)
+    };
     let (lane, at) = start(&lanes).await;
     hand_in(&lane, at, 0..crash, image).await;
     while lanes.board.progress()[&partition()].collected_end < Offset(crash as i64) {
