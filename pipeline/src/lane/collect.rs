@@ -309,7 +309,7 @@ mod tests {
         use facestream_schemas::{Bbox, Size};
         use facestream_stages::annotate::{Region, What};
         let (minute, late) = (Duration::from_mins(1), Late::Drop);
-        let settings = WindowSettings { length: minute, max_out_of_orderness: minute, idle_timeout: minute, late, tracks: false };
+        let settings = WindowSettings { length: minute, max_out_of_orderness: minute, idle_timeout: minute, late };
         let (now, gauge) = (Instant::now(), IntGauge::new("gauge", "help").expect("a gauge"));
         let rows = || IntGauge::new("rows", "help").expect("a gauge");
         let (in_flight, pending) = (Budget::new(1 << 20, gauge.clone(), gauge.clone()), rows());
