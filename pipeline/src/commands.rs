@@ -73,8 +73,8 @@ fn plain(text: &str) -> String {
 }
 
 /// The configured detector, made ready to be built.
-fn ready(detector: &crate::config::Detector) -> anyhow::Result<Ready> {
-    make_ready(detector).map_err(|error| match error {
+fn ready(config: &Config) -> anyhow::Result<Ready> {
+    make_ready(config).map_err(|error| match error {
         DetectorError::Models(error) => Failure::Usage(error.to_string()).into(),
         DetectorError::Library(error) => error.into(),
     })

@@ -44,6 +44,7 @@ pub use units::{ByteSize, Count};
 pub struct Config {
     pub kafka: Kafka,
     pub detector: Detector,
+    pub haar: Haar,
     pub workers: Workers,
     pub run: Run,
     pub store: Store,
@@ -118,7 +119,7 @@ pub enum OnGap {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Detector {
-    /// `auto`, `yunet`, `centerface` or the path of a model file.
+    /// `auto`, `yunet`, `centerface`, `haar` or the path of a model file.
     pub model: String,
     /// Detections below this score are dropped, 0 to 1.
     #[serde(serialize_with = "units::short_f32")]
@@ -132,6 +133,18 @@ pub struct Detector {
     /// Faces whose shorter side is below this many pixels of the original image are dropped; 0 keeps all.
     #[serde(serialize_with = "units::short_f32")]
     pub min_face_px: f32,
+}
+
+/// The cascade of Haar features, where that is the detector.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Haar {
+    /// The cascade that `detector.model = "haar"` stands for: the path of an XML file; empty for Debian's frontal face.
+    pub cascade: String,
+    /// Each size of window is this many times the one before.
+    pub scale_factor: f64,
+    /// A face is where more than this many windows nearly coincide.
+    pub min_neighbors: u32,
 }
 
 /// The worker threads and the two memory budgets.

@@ -1,17 +1,17 @@
 //! The configured detector, made ready to be built: its file found, and ONNX Runtime loaded where it needs that.
 //!
-//! In: `[detector]` of the configuration, and the environment ([`Folders`]). Out: a file and settings, from which each worker builds a
-//! detector of its own. Invariant: a scripted detector needs no runtime library.
+//! In: `[detector]` and `[haar]` of the configuration, and the environment ([`Folders`]). Out: a file and settings, from which each
+//! worker builds a detector of its own. Invariant: a scripted detector and a cascade need no runtime library.
 
-use facestream_stages::detect::{self, ModelError, Settings};
+use facestream_stages::detect::{self, HaarSettings, ModelError, Settings};
 
-use crate::config;
-use crate::models::{Folders, ModelFile, ModelsError};
+use crate::config::{Config, Detector, Haar};
+use crate::models::{self, Folders, ModelFile, ModelsError};
 
 /// What a detector is built from.
 #[derive(Clone, Debug)]
 pub struct Ready {
-    /// The model's file, or the script's.
+    /// The model's file, the cascade's or the script's.
     pub model: ModelFile,
     /// Sizes and thresholds.
     pub settings: Settings,
@@ -29,17 +29,19 @@ pub enum DetectorError {
 }
 
 /// Finds the model, and loads the runtime library once for the process.
-pub fn make_ready(detector: &config::Detector) -> Result<Ready, DetectorError> {
-    let folders = Folders::from_env()?;
-    let model = folders.find(&detector.model)?;
-    if !detect::is_script(&model.path) {
-        detect::init_runtime(&folders.runtime_library()?)?;
+pub fn make_ready(config: &Config) -> Result<Ready, DetectorError> {
+    let Detector { model, score_threshold, nms_iou, input, min_face_px } = &config.detector;
+    let Haar { cascade, scale_factor, min_neighbors } = &config.haar;
+    let model = if model == "haar" { models::cascade(cascade)? } else { Folders::from_env()?.find(model)? };
+    if detect::needs_runtime(&model.path) {
+        detect::init_runtime(&Folders::from_env()?.runtime_library()?)?;
     }
     let settings = Settings {
-        input: detector.input,
-        score_threshold: detector.score_threshold,
-        nms_iou: detector.nms_iou,
-        min_face_px: detector.min_face_px,
+        input: *input,
+        score_threshold: *score_threshold,
+        nms_iou: *nms_iou,
+        min_face_px: *min_face_px,
+        haar: HaarSettings { scale_factor: *scale_factor, min_neighbors: *min_neighbors },
     };
     Ok(Ready { model, settings })
 }

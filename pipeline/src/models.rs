@@ -16,6 +16,8 @@ use thiserror::Error;
 const ARTIFACTS: &str = include_str!("../../deploy/artifacts.sha256");
 const YUNET: &str = "models/yunet_n_dynamic.onnx";
 const CENTERFACE: &str = "models/centerface.onnx";
+/// Where Debian's opencv-data puts the cascade for faces from the front.
+const CASCADE: &str = "/usr/share/opencv4/haarcascades/haarcascade_frontalface_default.xml";
 
 /// Why there is no library or model to work with. Each says what mends it.
 #[derive(Debug, Error)]
@@ -51,7 +53,7 @@ pub enum ModelsError {
         source: io::Error,
     },
     /// The configured model is neither a name nor a file.
-    #[error("detector.model {0:?} is not a file, nor one of \"auto\", \"yunet\" and \"centerface\"")]
+    #[error("detector.model {0:?} is not a file, nor one of \"auto\", \"yunet\", \"centerface\" and \"haar\"")]
     Unknown(String),
     /// Set-up has no library for this kind of machine.
     #[error("no ONNX Runtime library is known for {ARCH}: install one and name it in ORT_DYLIB_PATH")]
@@ -156,6 +158,19 @@ impl Folders {
     }
 }
 
+/// The cascade that `detector.model = "haar"` stands for: the file that `haar.cascade` names, or Debian's where it is empty.
+pub fn cascade(named: &str) -> Result<ModelFile, ModelsError> {
+    let path = PathBuf::from(if named.is_empty() { CASCADE } else { named });
+    match sum(&path) {
+        Ok(sha256) => Ok(ModelFile { path, sha256 }),
+        Err(ModelsError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            let mend = "install Debian's package opencv-data, or name a cascade in haar.cascade".to_owned();
+            Err(ModelsError::Missing { what: "the Haar cascade", mend, path })
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// A line of `deploy/artifacts.sha256`.
 struct Pin {
     sha256: &'static str,
@@ -247,6 +262,17 @@ mod tests {
         assert!(found.sha256.starts_with("ba7816bf"));
         let said = message(folders.find("yunett").unwrap_err());
         assert!(said.contains("\"yunett\"") && said.contains("\"yunet\""), "{said}");
+    }
+
+    #[test]
+    fn a_missing_cascade_names_the_file_the_package_and_the_key() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("mine.xml");
+        let named = path.to_str().unwrap();
+        let said = message(cascade(named).unwrap_err());
+        assert!(said.contains(named) && said.contains("opencv-data") && said.contains("haar.cascade"), "{said}");
+        fs::write(&path, "abc").unwrap();
+        assert!(cascade(named).unwrap().sha256.starts_with("ba7816bf"));
     }
 
     #[test]

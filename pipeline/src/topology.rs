@@ -180,7 +180,7 @@ async fn poll_to_the_end(poller: Poller) -> Result<(), TopologyError> {
 }
 
 fn blueprint(config: &Config, run_id: &Arc<str>, live: &Live, metrics: &Metrics) -> Result<Blueprint, TopologyError> {
-    let Ready { model, settings } = make_ready(&config.detector).map_err(|error| match error {
+    let Ready { model, settings } = make_ready(config).map_err(|error| match error {
         DetectorError::Models(error) => TopologyError::Models(error),
         DetectorError::Library(error) => TopologyError::Detector(error.into()),
     })?;

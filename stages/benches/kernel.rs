@@ -1,26 +1,50 @@
-//! The kernel: one 1080p JPEG to faces with `YuNet` at 640x384, and its parts, on one core.
+//! The kernel: one 1080p JPEG to faces with `YuNet` at 640x384, and its parts, on one core; and what a Haar cascade takes for it.
 //!
-//! In: a picture made here, and the library and model that set-up fetched (`ONNXRUNTIME` and `YUNET` name others). Out:
-//! criterion's figures, then the CPU times of parts and whole measured by turns, and the ratio of the whole to the sum of its parts.
+//! In: a picture made here, and the library, models and `OpenCV` for Python that set-up fetched (`ONNXRUNTIME` and `YUNET` name others).
+//! Out: criterion's figures, then the CPU times of parts and whole measured by turns, the ratio of the whole to the sum of its parts,
+//! and, by turns again, those of the plain loop in Python and of `OpenCV`'s own cascade.
 
 use std::hint::black_box;
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use criterion::Criterion;
 use facestream_schemas::Size;
 use facestream_stages::decode::{Decode, Limits};
-use facestream_stages::detect::{Detector, Settings, YuNet, init_runtime};
+use facestream_stages::detect::{Detector, Haar, HaarSettings, Settings, YuNet, init_runtime};
 use rustix::time::{ClockId, clock_gettime};
 use turbojpeg::{Compressor, PixelFormat, Subsamp};
 
 const SIZE: Size = Size { w: 1920, h: 1080 };
-const SETTINGS: Settings = Settings { input: Size { w: 640, h: 384 }, score_threshold: 0.6, nms_iou: 0.3, min_face_px: 0.0 };
+const SETTINGS: Settings = Settings {
+    input: Size { w: 640, h: 384 },
+    score_threshold: 0.6,
+    nms_iou: 0.3,
+    min_face_px: 0.0,
+    haar: HaarSettings::DEFAULT,
+};
 const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
 /// Size of the JPEG in bytes: what a camera sends at a usual quality.
 const JPEG_BYTES: usize = 290_000;
 const ROUNDS: usize = 400;
+/// Rounds that take turns with Python.
+const ROUNDS_WITH_PYTHON: usize = 60;
+const ROUNDS_OF_HAAR: usize = 9;
+/// The same weights as the kernel's, with the shape that `OpenCV` wants: it reads no dynamic ones.
+const MODEL_FOR_OPENCV: &str = "yunet_n_640_640.onnx";
+const CASCADE: &str = "/usr/share/opencv4/haarcascades/haarcascade_frontalface_default.xml";
+
+#[path = "kernel/python.rs"]
+mod python;
+
+use python::Python;
 
 fn main() {
+    kernel();
+    haar();
+}
+
+fn kernel() {
     let (Some(library), Some(model)) = (found("ONNXRUNTIME", "lib", "libonnxruntime.so"), model_file()) else {
         eprintln!(
             "SKIPPED kernel: no ONNX Runtime library or YuNet model in the cache folder: run deploy/setup.sh, or name a folder with the model in FACESTREAM_MODELS"
@@ -41,6 +65,7 @@ fn main() {
     criterion.bench_function("whole", |bencher| bencher.iter(|| whole(&mut decode, &mut yunet, &jpeg)));
     criterion.final_summary();
     compare(&mut decode, &mut yunet, &jpeg);
+    compare_with_python(&mut decode, &mut yunet, &jpeg, &model.with_file_name(MODEL_FOR_OPENCV));
 }
 
 /// YuNet-n in the folder that `FACESTREAM_MODELS` names, else in the cache folder.
@@ -68,14 +93,79 @@ fn compare(decode: &mut Decode, yunet: &mut YuNet, jpeg: &[u8]) {
         let all = second_time_ms(|| whole(decode, yunet, jpeg));
         times.iter_mut().zip([decoding, preparing, inferring, all]).for_each(|(times, time)| times.push(time));
     }
-    let [decode, resize, inference, whole] = times.map(|mut times| {
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    });
+    let [decode, resize, inference, whole] = times.map(median);
     let sum = decode + resize + inference;
     eprintln!("kernel, {} kB JPEG of {}x{}, medians of {ROUNDS} in ms of CPU time:", jpeg.len() / 1000, SIZE.w, SIZE.h);
     eprintln!("  decode {decode:.2} + resize and convert {resize:.2} + inference and postprocessing {inference:.2} = {sum:.2}");
     eprintln!("  whole {whole:.2}, {:.3} of the sum (target 1.05), {:.0} frames/s on one core", whole / sum, 1e3 / whole);
+}
+
+/// The whole against what many begin with, `imdecode` and `FaceDetectorYN`: on the picture made as small as here, and as it is.
+fn compare_with_python(decode: &mut Decode, yunet: &mut YuNet, jpeg: &[u8], model: &Path) {
+    let Some(interpreter) = found("OPENCV_PYTHON", "venv/opencv/bin", "python").filter(|_| model.is_file()) else {
+        eprintln!("SKIPPED the plain Python loop: it needs the venv opencv (deploy/setup.sh bench) and {}", model.display());
+        return;
+    };
+    let picture = picture_file(jpeg);
+    let mut python = Python::start(&interpreter, picture.path(), Some(model), None);
+    let mut times: [Vec<f64>; 3] = Default::default();
+    for _ in 0..ROUNDS_WITH_PYTHON {
+        let ours = second_time_ms(|| whole(decode, yunet, jpeg));
+        let round = [ours, python.round("yunet"), python.round("yunet at full size")];
+        times.iter_mut().zip(round).for_each(|(times, time)| times.push(time));
+    }
+    let [ours, small, full] = times.map(median);
+    eprintln!(
+        "against Python with OpenCV {}, one thread each, medians of {ROUNDS_WITH_PYTHON} in ms of CPU time:",
+        python.version
+    );
+    eprintln!(
+        "  kernel {ours:.2}; imdecode, resize to 640x360, FaceDetectorYN {small:.2}: {:.2} times (target 2.2)",
+        small / ours
+    );
+    eprintln!("  imdecode, FaceDetectorYN at 1920x1080 {full:.2}: {:.2} times", full / ours);
+}
+
+/// The classic cascade on the same picture, and `OpenCV`'s own where that is there.
+fn haar() {
+    let cascade = Path::new(CASCADE);
+    if !cascade.is_file() {
+        eprintln!("SKIPPED haar: there is no {CASCADE}: install Debian's package opencv-data");
+        return;
+    }
+    let jpeg = camera_jpeg();
+    let mut decode = Decode::new(LIMITS, Size::MAX).expect("TurboJPEG starts");
+    let decoding = median((0..ROUNDS_OF_HAAR).map(|_| second_time_ms(|| decode.decode(&jpeg).is_ok())).collect());
+    let image = decode.decode(&jpeg).expect("the picture is whole");
+    let mut haar = Haar::load(cascade, &SETTINGS).expect("the cascade loads");
+    let picture = picture_file(&jpeg);
+    let interpreter = found("OPENCV_PYTHON", "venv/opencv/bin", "python");
+    let mut python = interpreter.map(|interpreter| Python::start(&interpreter, picture.path(), None, Some(cascade)));
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS_OF_HAAR {
+        ours.push(second_time_ms(|| haar.detect(&image).expect("it is no crowd").len()));
+        theirs.extend(python.as_mut().map(|python| python.round("haar")));
+    }
+    let ours = median(ours);
+    eprintln!("haar_frontalface_default, medians of {ROUNDS_OF_HAAR} in ms of CPU time: decode {decoding:.2}, detect {ours:.1}");
+    match python {
+        Some(python) => {
+            let theirs = median(theirs);
+            eprintln!("  OpenCV {} detectMultiScale, one thread {theirs:.1}: {:.2} times", python.version, theirs / ours);
+        }
+        None => eprintln!("  SKIPPED OpenCV's own: there is no venv opencv (deploy/setup.sh bench)"),
+    }
+}
+
+fn picture_file(jpeg: &[u8]) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(jpeg).expect("room for a picture");
+    file
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
 }
 
 /// CPU milliseconds of the second of two runs, which finds caches and buffers as a steady stream would.

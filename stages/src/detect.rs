@@ -12,6 +12,7 @@ use crate::decode::Image;
 mod centerface;
 #[cfg(test)]
 mod fixtures;
+mod haar;
 mod nms;
 mod runtime;
 mod scripted;
@@ -19,6 +20,7 @@ mod weak;
 mod yunet;
 
 pub use centerface::CenterFace;
+pub use haar::{Haar, HaarSettings, is_cascade};
 pub use runtime::init_runtime;
 pub use scripted::{Scripted, is_script};
 pub use yunet::YuNet;
@@ -36,7 +38,7 @@ pub trait Detector: Send {
         self.input()
     }
 
-    /// The faces in one image, best first, in pixels of `image.original`, unclipped.
+    /// The faces in one image, in pixels of `image.original`: a network's best first and unclipped, a cascade's as `OpenCV` has them.
     fn detect(&mut self, image: &Image<'_>) -> Result<Vec<Detection>, DetectError>;
 
     /// From now on remembers faces too that [`Detector::detect`] leaves out, down to this score. What `detect` gives stays the same.
@@ -60,6 +62,8 @@ pub struct Settings {
     pub nms_iou: f32,
     /// Faces whose box's shorter side is below this many original pixels are dropped.
     pub min_face_px: f32,
+    /// What only a cascade has.
+    pub haar: HaarSettings,
 }
 
 impl Settings {
@@ -130,6 +134,14 @@ pub enum ModelError {
         /// What is wrong with it.
         cause: String,
     },
+    /// A cascade's file is none, or one of another kind.
+    #[error("cannot use the cascade {}: {cause}", cascade.display())]
+    Cascade {
+        /// The file.
+        cascade: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// An ONNX file of another kind.
     #[error("the model {} is no {expected}: it has inputs {inputs:?} and outputs {outputs:?}", model.display())]
     Family {
@@ -153,13 +165,25 @@ pub enum DetectError {
     /// The network's answer makes no sense, such as NaN.
     #[error("the network's output is invalid: {0}")]
     Output(String),
+    /// Every part of the picture looks like a face to the cascade.
+    #[error("more than {0} windows of the picture pass for a face: give a larger detector.min_face_px, or a stricter cascade")]
+    TooMany(usize),
 }
 
-/// Loads a model of either family, told apart by the names and shapes of its outputs; [`init_runtime`] comes first. Or a scripted
-/// detector (`.toml`), which needs no runtime.
+/// Whether the file is of a detector that runs on ONNX Runtime; a script (`.toml`) and a cascade (`.xml`) need no runtime.
+#[must_use]
+pub fn needs_runtime(model: &Path) -> bool {
+    !is_script(model) && !is_cascade(model)
+}
+
+/// Loads a scripted detector (`.toml`), a cascade (`.xml`), or a model of either family, told apart by the names and shapes of its
+/// outputs; for a model, [`init_runtime`] comes first.
 pub fn load(model: &Path, settings: &Settings) -> Result<Box<dyn Detector>, ModelError> {
     if is_script(model) {
         return Ok(Box::new(Scripted::load(model, settings)?));
+    }
+    if is_cascade(model) {
+        return Ok(Box::new(Haar::load(model, settings)?));
     }
     let opened = runtime::Opened::open(model, settings)?;
     if yunet::is_yunet(&opened) {

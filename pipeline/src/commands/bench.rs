@@ -102,7 +102,7 @@ fn length(text: &str) -> Result<Duration, String> {
 /// Carries the command out.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let (config, _) = args.given.load(Needs::default())?;
-    let ready = super::ready(&config.detector)?;
+    let ready = super::ready(&config)?;
     let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("io").enable_all().build();
     let io = io.context("cannot start the I/O runtime")?;
     let stop = Stop::on_signal(io.handle())?;

@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 fn model(config: &Config) -> Finding {
-    let ready = match make_ready(&config.detector) {
+    let ready = match make_ready(config) {
         Ok(ready) => ready,
         Err(error @ DetectorError::Models(ModelsError::Unknown(_))) => {
             return Finding::wrong("model", chain(&error)).with_code(2);

@@ -166,7 +166,7 @@ fn look(args: &Args, work: &Work<'_>, bar: &ProgressBar) -> anyhow::Result<()> {
         let unanswered = line.run(work, &mut |seen| report.take(seen))?;
         return report.finish(unanswered);
     }
-    let ready = super::ready(&work.config.detector)?;
+    let ready = super::ready(work.config)?;
     let blueprint = Blueprint { ready: &ready, max_pixels: work.config.envelope.max_pixels, plan: work.plan };
     // What is wrong with the detector is said before anything is written.
     let first = Eyes::open(&blueprint)?;

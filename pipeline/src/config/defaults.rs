@@ -7,8 +7,8 @@ use facestream_schemas::Size;
 use facestream_schemas::envelope::{Format, TimeUnit};
 
 use super::{
-    ByteSize, Config, Count, DeadLetters, Detector, Envelope, EventFormat, Events, Fetch, GroupProtocol, Http, Journal, Kafka,
-    Late, Live, Load, Log, LogFormat, Metrics, OnGap, Parquet, Policy, Run, Secret, Settings, Start, Store, What, Windows,
+    ByteSize, Config, Count, DeadLetters, Detector, Envelope, EventFormat, Events, Fetch, GroupProtocol, Haar, Http, Journal,
+    Kafka, Late, Live, Load, Log, LogFormat, Metrics, OnGap, Parquet, Policy, Run, Secret, Settings, Start, Store, What, Windows,
     Workers,
 };
 
@@ -33,6 +33,7 @@ impl Default for Config {
                 input: Size { w: 640, h: 384 },
                 min_face_px: 0.0,
             },
+            haar: Haar { cascade: String::new(), scale_factor: 1.1, min_neighbors: 3 },
             workers: Workers { count: Count::Auto, in_flight: ByteSize(64 * MIB), pending_rows: ByteSize(32 * MIB) },
             run: Run { drain_timeout: Duration::from_secs(20) },
             store: Store { url: String::new(), options: Settings::default() },

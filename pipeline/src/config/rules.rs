@@ -2,9 +2,11 @@
 //!
 //! In: a configuration whose values each have the right type. Out: (key, what is wrong) for every rule that is broken.
 
+use std::path::Path;
 use std::time::Duration;
 
 use facestream_schemas::envelope::Field;
+use facestream_stages::detect::{HaarSettings, is_cascade};
 use object_store::aws::AmazonS3ConfigKey;
 use object_store::azure::AzureConfigKey;
 use object_store::gcp::GoogleConfigKey;
@@ -50,7 +52,7 @@ fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
     let checks = [
         (
             "detector.model",
-            (!c.detector.model.is_empty(), "is empty: give \"auto\", \"yunet\", \"centerface\" or a path".to_owned()),
+            (!c.detector.model.is_empty(), "is empty: give \"auto\", \"yunet\", \"centerface\", \"haar\" or a path".to_owned()),
         ),
         ("detector.score_threshold", share(c.detector.score_threshold)),
         ("detector.nms_iou", share(c.detector.nms_iou)),
@@ -62,6 +64,20 @@ fn ranges(c: &Config) -> Vec<(&'static str, bool, String)> {
             ),
         ),
         ("detector.min_face_px", (c.detector.min_face_px >= 0.0, "is below 0".to_owned())),
+        (
+            "haar.cascade",
+            (
+                c.haar.cascade.is_empty() || is_cascade(Path::new(&c.haar.cascade)),
+                format!("{:?} is no .xml file: cascades are", c.haar.cascade),
+            ),
+        ),
+        (
+            "haar.scale_factor",
+            (
+                c.haar.scale_factor >= HaarSettings::LEAST_SCALE_FACTOR,
+                format!("has to be at least {}: each size of window takes time", HaarSettings::LEAST_SCALE_FACTOR),
+            ),
+        ),
         (
             "workers.in_flight",
             (

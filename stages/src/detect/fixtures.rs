@@ -43,6 +43,18 @@ pub(super) fn model(test: &str, name: &str) -> Option<PathBuf> {
     }
 }
 
+/// The Python with `OpenCV` 4.6, where that could be installed; else says that `test` is skipped.
+pub(super) fn vision_python(test: &str) -> Option<PathBuf> {
+    let python = cache().join("venv/vision/bin/python");
+    if python.exists() { Some(python) } else { skipped(test, &python) }
+}
+
+/// A cascade of Debian's opencv-data; else says that `test` is skipped.
+pub(super) fn cascade(test: &str, name: &str) -> Option<PathBuf> {
+    let cascade = Path::new("/usr/share/opencv4/haarcascades").join(name);
+    if cascade.exists() { Some(cascade) } else { skipped(test, &cascade) }
+}
+
 fn skipped(test: &str, missing: &Path) -> Option<PathBuf> {
     // Not eprintln: the test harness would swallow it.
     let _ = writeln!(

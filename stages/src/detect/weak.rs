@@ -84,7 +84,7 @@ mod tests {
 
     use super::super::fixtures::model;
     use super::super::nms::suppress;
-    use super::super::{Settings, load};
+    use super::super::{HaarSettings, Settings, load};
     use super::*;
     use crate::annotate::Region;
     use crate::decode::{Decode, Limits};
@@ -111,7 +111,7 @@ mod tests {
             boxes in prop::collection::vec((prop::array::uniform2(0_u8..60), prop::array::uniform2(1_u8..40), 30_u8..100), 0..30),
             min_face_px in prop::sample::select(vec![0.0_f32, 10.0, 25.0]),
         ) {
-            let settings = Settings { input: Size { w: 32, h: 32 }, score_threshold: 0.6, nms_iou: 0.3, min_face_px };
+            let settings = Settings { input: Size { w: 32, h: 32 }, score_threshold: 0.6, nms_iou: 0.3, min_face_px, haar: HaarSettings::DEFAULT };
             let all: Vec<_> = boxes
                 .into_iter()
                 .map(|([x, y], [w, h], score)| at(x.into(), y.into(), w.into(), h.into(), f32::from(score) / 100.0))
@@ -134,7 +134,13 @@ mod tests {
 
     #[test]
     fn a_face_that_is_too_small_for_the_rows_is_remembered() {
-        let settings = Settings { input: Size { w: 32, h: 32 }, score_threshold: 0.6, nms_iou: 0.3, min_face_px: 20.0 };
+        let settings = Settings {
+            input: Size { w: 32, h: 32 },
+            score_threshold: 0.6,
+            nms_iou: 0.3,
+            min_face_px: 20.0,
+            haar: HaarSettings::DEFAULT,
+        };
         let (kept, remembered) =
             split(vec![at(0.0, 0.0, 10.0, 10.0, 0.9), at(50.0, 0.0, 30.0, 30.0, 0.8)], Vec::new(), &settings);
         assert_eq!(kept.iter().map(|face| face.bbox.x).collect::<Vec<_>>(), [50.0]);
@@ -143,7 +149,13 @@ mod tests {
 
     #[test]
     fn a_flood_of_candidates_covers_any_picture() {
-        let settings = Settings { input: Size { w: 32, h: 32 }, score_threshold: 0.6, nms_iou: 0.3, min_face_px: 0.0 };
+        let settings = Settings {
+            input: Size { w: 32, h: 32 },
+            score_threshold: 0.6,
+            nms_iou: 0.3,
+            min_face_px: 0.0,
+            haar: HaarSettings::DEFAULT,
+        };
         let flood = (0..5_000).map(|n| at(n as f32, 0.0, 5.0, 5.0, 0.4)).collect();
         let (_, remembered) = split(Vec::new(), flood, &settings);
         let region = Region::of(&remembered[0], Size { w: 60_000, h: 60_000 });
@@ -159,7 +171,13 @@ mod tests {
             let Some(model) = model(NAME, file) else { continue };
             let mut found_weak = 0;
             for (score_threshold, min_face_px) in [(0.6, 0.0), (0.95, 0.0), (0.05, 0.0), (0.3, 1_000.0)] {
-                let settings = Settings { input: Size { w: 640, h: 384 }, score_threshold, nms_iou: 0.3, min_face_px };
+                let settings = Settings {
+                    input: Size { w: 640, h: 384 },
+                    score_threshold,
+                    nms_iou: 0.3,
+                    min_face_px,
+                    haar: HaarSettings::DEFAULT,
+                };
                 let (mut plain, mut remembering) = (load(&model, &settings).unwrap(), load(&model, &settings).unwrap());
                 remembering.remember_weak(0.02);
                 let mut decode = Decode::new(Limits { max_pixels: 1_000_000 }, plain.input()).unwrap();

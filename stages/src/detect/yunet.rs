@@ -155,10 +155,17 @@ impl Grid<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::HaarSettings;
     use super::super::fixtures::{assert_finds_the_astronaut, model};
     use super::*;
 
-    const SETTINGS: Settings = Settings { input: Size { w: 640, h: 384 }, score_threshold: 0.6, nms_iou: 0.3, min_face_px: 0.0 };
+    const SETTINGS: Settings = Settings {
+        input: Size { w: 640, h: 384 },
+        score_threshold: 0.6,
+        nms_iou: 0.3,
+        min_face_px: 0.0,
+        haar: HaarSettings::DEFAULT,
+    };
 
     #[test]
     fn a_grid_decodes_as_the_formula_says() {

@@ -18,7 +18,7 @@ use facestream::models::Folders;
 use facestream::scene::Scene;
 use facestream_schemas::Size;
 use facestream_stages::decode::{Decode, Limits};
-use facestream_stages::detect::{self, Settings};
+use facestream_stages::detect::{self, HaarSettings, Settings};
 use facestream_tests::{Facestream, Kafka, Record, scratch, wait_for};
 use rustix::time::{ClockId, clock_gettime};
 use toml::Table;
@@ -166,6 +166,7 @@ impl Bare {
             score_threshold: detector.score_threshold,
             nms_iou: detector.nms_iou,
             min_face_px: detector.min_face_px,
+            haar: HaarSettings::DEFAULT,
         };
         let model = folders.find(&detector.model).unwrap_or_else(|error| panic!("{error}")).path;
         Bare { model, settings, limits: Limits { max_pixels: envelope.max_pixels }, pictures }

@@ -13,6 +13,7 @@ mod documents;
 mod envelopes;
 mod errors;
 mod formats;
+mod haar;
 mod journal;
 mod kafka_bad_days;
 mod kafka_gaps;

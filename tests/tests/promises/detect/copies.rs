@@ -58,7 +58,9 @@ fn copies_of_pictures_of_the_same_name_stand_apart_and_no_input_is_written_over(
     let folder = folder();
     let path = folder.path();
     let sizes = [("x/a.png", 100), ("y/a.png", 110), ("y/deep/b.png", 120), ("c.bmp", 130)];
-    sizes.iter().for_each(|(name, side)| picture(&path.join(name), *side, *side));
+    for (name, side) in sizes {
+        picture(&path.join(name), side, side);
+    }
     let said = scripted(path, &["--out", "out", "x/a.png", "y", "c.bmp"]);
     assert_eq!(said.code, Some(0), "{}", said.output);
     for (name, side) in [("x/a.png", 100), ("y/a.png", 110), ("deep/b.png", 120), ("c.bmp.jpg", 130)] {
