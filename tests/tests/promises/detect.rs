@@ -197,7 +197,7 @@ fn many_pictures_come_out_in_their_order_whoever_looks_at_them() {
     assert_eq!(said.code, Some(0), "{}", said.output);
     let files: Vec<_> = lines(&said).iter().map(|line| line["file"].clone()).collect();
     assert_eq!(files, (0..120).map(|n| json!(format!("photos/{n:03}.png"))).collect::<Vec<_>>());
-    let listed = (0..120).rev().map(|n| format!("photos/{n:03}.png")).collect::<Vec<_>>().join("\n");
+    let listed: Vec<_> = (0..120).rev().map(|n| format!("photos/{n:03}.png")).collect();
     let mut child = std::process::Command::new(facestream_tests::binary())
         .args(["detect", "--detector", "two.toml", "--format", "csv", "-"])
         .current_dir(path)
@@ -206,11 +206,11 @@ fn many_pictures_come_out_in_their_order_whoever_looks_at_them() {
         .stderr(std::process::Stdio::null())
         .spawn()
         .expect("starting");
-    std::io::Write::write_all(&mut child.stdin.take().expect("its input"), listed.as_bytes()).expect("writing");
+    std::io::Write::write_all(&mut child.stdin.take().expect("its input"), listed.join("\n").as_bytes()).expect("writing");
     let output = child.wait_with_output().expect("its end").stdout;
     let text = String::from_utf8(output).expect("text");
     let files: Vec<_> = text.lines().skip(1).step_by(2).map(|line| line.split(',').next().unwrap_or_default()).collect();
-    assert_eq!(files, listed.lines().collect::<Vec<_>>());
+    assert_eq!(files, listed);
 }
 
 #[test]
