@@ -29,7 +29,7 @@ use uuid::Uuid;
 ///
 /// It rises with every change that an older program could not go on from. What may be added without that: optional fields of
 /// [`Header`] itself that hold for all later records, too (older programs carry them along unread), and nullable columns that are
-/// listed in [`ADDED`]: an older program refuses rows with a column that it does not know.
+/// listed in `ADDED`: an older program refuses rows with a column that it does not know.
 pub const FORMAT_VERSION: u32 = 3;
 
 /// Columns that came after format 1. A record lacks those that are null in all its rows, and they are null where a record lacks
