@@ -8,7 +8,6 @@ mod keep;
 #[cfg(test)]
 mod tests;
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -21,6 +20,7 @@ use facestream_stages::decode::{Decode, Limits};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::metrics::{Metrics, Pictured, Stage};
+use crate::panicked;
 
 pub use keep::{Keep, path, probe_writable};
 
@@ -146,7 +146,7 @@ impl Artist {
     fn safely(&mut self, draw: impl FnOnce(&Self, &mut Option<Tools>) -> anyhow::Result<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
         let mut tools = self.tools.take();
         let drawn = catch_unwind(AssertUnwindSafe(|| draw(self, &mut tools)));
-        let picture = drawn.map_err(|panic| anyhow::anyhow!("a panic: {}", said(&*panic)))?;
+        let picture = drawn.map_err(|panic| anyhow::anyhow!("a panic: {}", panicked::said(&*panic)))?;
         self.tools = tools;
         picture
     }
@@ -173,9 +173,4 @@ impl Tools {
         let decode = Decode::full(Limits { max_pixels: 0 })?;
         Ok(Self { decode, tile: Tile { rgb: Vec::new(), size: Size { w: 0, h: 0 } }, easel: Easel::new(quality) })
     }
-}
-
-fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

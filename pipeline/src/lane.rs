@@ -49,6 +49,7 @@ use crate::journal::mutation::{self, Mutation};
 use crate::journal::publish::Publisher;
 use crate::journal::{Journal, Note, Writer};
 use crate::metrics::{Blocked, Metrics, SealReason};
+use crate::panicked;
 use crate::store::Store;
 use collect::Collected;
 use due::{Action, Situation, due};
@@ -215,10 +216,7 @@ struct Lane {
 impl Lane {
     async fn run(mut self, take_over: Writing) {
         let ended = AssertUnwindSafe(self.work(take_over)).catch_unwind().await;
-        let panicked = |panic: Box<dyn Any + Send>| {
-            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-            JournalError::Panicked(text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default())
-        };
+        let panicked = |panic: Box<dyn Any + Send>| JournalError::Panicked(panicked::said(&*panic));
         if let Err(error) = ended.map_err(panicked).flatten() {
             self.shared.board.end(self.id, self.partition, error);
         }

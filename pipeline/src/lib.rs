@@ -23,4 +23,5 @@ pub mod live;
 pub mod logging;
 pub mod metrics;
 pub mod models;
+mod panicked;
 pub mod scene;

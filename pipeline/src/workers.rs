@@ -30,6 +30,7 @@ use crate::failpoint;
 use crate::lane::{Outgoing, Output, Ticket};
 use crate::live::{self, Glimpse, Live, Told, Turn};
 use crate::metrics::{Blocked, Busy, Metrics, Queue, Since, Stage, Status, Until};
+use crate::panicked;
 
 /// A message on its way through a worker.
 #[derive(Debug)]
@@ -246,8 +247,7 @@ impl Worker {
 
     /// Counts a panic and says of which frame; what it said itself.
     fn panicked(&self, meta: &FrameMeta, panic: &(dyn Any + Send)) -> String {
-        let what = panic.downcast_ref::<&str>().map(ToString::to_string);
-        let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let what = panicked::said(panic);
         tracing::error!(message = %meta.key, "a worker panicked on this frame: {what}");
         self.blueprint.metrics.worker_panics.inc();
         what

@@ -3,7 +3,6 @@
 //! In: an encoded picture. Out: its faces, or why there are none. Invariant: nothing here differs from what a worker of the stream does
 //! to a picture, whether a copy is drawn or not.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use super::annotated::{Artist, Plan};
 use super::seen::{Found, Seen};
 use crate::detector::Ready;
 use crate::live;
+use crate::panicked;
 
 /// What all workers are built from.
 pub(super) struct Blueprint<'a> {
@@ -52,7 +52,7 @@ impl<'a> Eyes<'a> {
             if let Ok(rebuilt) = Self::open(self.blueprint) {
                 *self = rebuilt;
             }
-            (None, Err(Rejection::new(Reason::InternalError, format_args!("a bug: {}", said(&*panic)))), None)
+            (None, Err(Rejection::new(Reason::InternalError, format_args!("a bug: {}", panicked::said(&*panic)))), None)
         });
         let outcome = outcome.map(|faces| Found { faces, detector: Arc::clone(&self.identity) }).map_err(Into::into);
         Seen { name: name.to_owned(), image, outcome, not_copied }
@@ -74,10 +74,4 @@ impl<'a> Eyes<'a> {
         };
         (original, Ok(faces), copied.err().map(|error| format!("{error:#}")))
     }
-}
-
-/// What a panic said.
-fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
