@@ -27,7 +27,7 @@ pub use credentials::Credentials;
 pub use duck::{Duck, python};
 pub use facestream::{Facestream, Finished, binary};
 pub use kafka::{Ending, Kafka, Record, SecureKafka, USER};
-pub use process::{free_port, scratch};
+pub use process::{free_port, replace, scratch};
 pub use prometheus::{Prometheus, Series};
 pub use s3::S3;
 pub use versitygw::Versitygw;

@@ -90,6 +90,18 @@ pub fn scratch() -> TempDir {
     tempfile::tempdir_in(&*OWN).expect("a scratch folder")
 }
 
+/// Writes a file in one piece, since a process that was started before may be reading what was there.
+///
+/// # Errors
+///
+/// Where the file, or one beside it with `.new` after its name, cannot be written.
+pub fn replace(file: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
+    let mut new = file.as_os_str().to_owned();
+    new.push(".new");
+    fs::write(&new, content)?;
+    fs::rename(new, file)
+}
+
 /// A shell that waits for the end of a pipe, whose other end only this process holds, and then removes the folder: a static's
 /// destructor never runs, and no destructor does after SIGKILL. The second attempt is for a broker that is just being killed.
 fn remove_when_gone(folder: &Path) {

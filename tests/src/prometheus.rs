@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cache::workspace;
-use crate::process::{free_port, scratch, spawn, tail};
+use crate::process::{free_port, replace, scratch, spawn, tail};
 use crate::wait_for;
 
 /// Longer than Prometheus takes to start or to see a target on a busy machine.
@@ -127,11 +127,8 @@ fn configuration(folder: &TempDir) -> PathBuf {
     path
 }
 
-/// In one piece, since Prometheus may read at any time.
 fn write_targets(folder: &TempDir, targets: &[&str]) -> io::Result<()> {
-    let new = folder.path().join("targets.new");
-    fs::write(&new, json!([{ "targets": targets }]).to_string())?;
-    fs::rename(new, folder.path().join("targets.json"))
+    replace(&folder.path().join("targets.json"), json!([{ "targets": targets }]).to_string())
 }
 
 fn get(url: &str, parameters: &[(&str, &str)]) -> Result<String, String> {

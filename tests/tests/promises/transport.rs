@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use facestream::scene::Scene;
-use facestream_tests::{Duck, Facestream, Finished, Record, SecureKafka, USER, scratch};
+use facestream_tests::{Duck, Facestream, Finished, Record, SecureKafka, USER, replace, scratch};
 use serde_json::json;
 use toml::{Table, Value};
 
@@ -13,7 +13,7 @@ use crate::{LONG, SMALL, assert_exactly_once, file_url, pictures, set};
 pub(crate) fn scripted(folder: &Path, latency: &str) -> String {
     let script = folder.join("scripted.toml");
     let text = format!("latency = \"{latency}\"\n[[faces]]\nbox = [100, 40, 60, 75]\nscore = 0.9\n");
-    std::fs::write(&script, text).expect("writing the script");
+    replace(&script, text).expect("writing the script");
     script.display().to_string()
 }
 
@@ -47,10 +47,7 @@ fn property(config: &mut Table, name: &str, value: Option<&str>) {
 /// Starts a command with this configuration, in the folder where it is written to.
 fn start(folder: &Path, name: &str, config: &Table, arguments: &[&str], environment: &[(&str, &str)]) -> Facestream {
     let file = format!("{name}.toml");
-    // Written once: a process that was started before may be reading it.
-    if !folder.join(&file).exists() {
-        std::fs::write(folder.join(&file), config.to_string()).expect("writing the configuration");
-    }
+    replace(&folder.join(&file), config.to_string()).expect("writing the configuration");
     let shared = ["--config", &file, "--set", "http.listen=127.0.0.1:0"];
     Facestream::start_with(folder, &[arguments, &shared].concat(), environment)
 }
@@ -164,6 +161,7 @@ fn a_client_that_is_not_let_in_says_why_and_which_key_to_look_at_and_ends() {
             &["\"ssl.certificate.location\"", "\"ssl.key.location\""],
         ),
     ];
+    std::fs::write(folder.path().join("photo.jpg"), Scene::new(0, SMALL).picture(0).jpeg).expect("writing");
     let mut running = Vec::new();
     for (name, changes, brokers, words) in &cases {
         let mut config = sasl_ssl(kafka, &topic, folder.path(), "SCRAM-SHA-512", SecureKafka::password());
@@ -174,8 +172,6 @@ fn a_client_that_is_not_let_in_says_why_and_which_key_to_look_at_and_ends() {
             set(&mut config, "kafka", "brokers", brokers.as_str());
         }
         set(&mut config, "dead_letters", "topic", "dead");
-        let photo = folder.path().join("photo.jpg");
-        std::fs::write(&photo, Scene::new(0, SMALL).picture(0).jpeg).expect("writing");
         for arguments in [&["check"][..], &["run"], &["produce", "photo.jpg"], &["dlq", "ls"]] {
             // One case is enough where commands share the way to say it.
             if *name == "password" || matches!(arguments, ["check" | "run"]) {
