@@ -166,6 +166,19 @@ OUTPUTS = [
             "cameras that went silent.",
             (total("windows_total", "closed_by"), "closed by {{closed_by}}"), (total("revised_windows_total"), "revised")),
     ],
+    [
+        graph(
+            "Messages given up, by output", "short",
+            "Messages larger than their topic takes, which nobody will get: good is none; raise that topic's "
+            "max.message.bytes.",
+            (grown("given_up_messages_total", "topic"), "{{topic}}"), bars=True),
+        graph(
+            "Annotated pictures", "short",
+            "Pictures for people a second, with annotate.what: good follows the frames that are ok; failed ones were "
+            "not sent, and the log says why.",
+            (total("annotated_pictures_total", "outcome"), "{{outcome}}"), (total("kept_pictures_total"), "kept in annotate.store"),
+            (total("keep_errors_total"), "attempts to keep one that failed")),
+    ],
 ]
 
 DASHBOARD = dashboard("Delivery", "Do rows reach the journal, files and other topics, and at what cost?", [
