@@ -1,11 +1,12 @@
 //! The journal: exactly-once rows on plain Parquet.
 //!
-//! One log per partition ([`log`]) of records ([`record`]), each carrying the partition's whole state. Rows are made durable by
+//! One log per partition ([`log`]) of records ([`record`]), each carrying the partition's whole state ([`header`]). Rows are made durable by
 //! appends, often and small; Parquet files are published from them ([`publish`]), rarely and large. A [`Journal`] is one
 //! writer's hold on a log. Invariant: whoever creates the record of the next seq owns the partition, and nothing else decides
 //! that; a writer that finds another's record there is fenced and forgets everything. Kafka is unknown here.
 
 pub mod collect;
+pub mod header;
 pub mod log;
 pub mod memory;
 #[cfg(test)]
@@ -31,11 +32,12 @@ use uuid::Uuid;
 use crate::clock::now;
 use crate::failpoint;
 use crate::metrics::{Append, Busy, Roll, SealReason};
+use header::{DataFile, Header, Jump, Seq, Suspect, Unsealed, Why};
 use log::{Log, Outcome};
 use memory::Memory;
 use mutation::Mutation;
 use publish::Publisher;
-use record::{DataFile, Header, Jump, Record, RecordError, Rows, Seq, Suspect, Unsealed, Why};
+use record::{Record, RecordError, Rows};
 
 /// So many takeovers in a row without progress mean that some frame ends the process.
 const BARREN_TAKEOVERS: u32 = 3;

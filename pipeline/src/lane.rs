@@ -33,7 +33,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
-pub use crate::journal::record::{Jump, Why};
+pub use crate::journal::header::{Jump, Why};
 pub use crate::journal::{Caution, JournalError, Opened};
 pub use board::{Board, Ended, Lag, Overview, Progress, SourceSeen, Sources, Standing};
 pub use due::Rolling;

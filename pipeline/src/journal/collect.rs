@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use facestream_schemas::Partition;
 
+use super::header::Seq;
 use super::log::{Listed, Log};
-use super::record::Seq;
 
 /// Removes what is older than `retention` and before `seal`. Best effort: what fails is done by the next seal's collection.
 pub async fn collect(log: Log, partition: Partition, seal: Seq, retention: Duration) {

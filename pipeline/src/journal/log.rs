@@ -13,8 +13,9 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use super::JournalError;
+use super::header::Seq;
 use super::mutation::{self, Mutation};
-use super::record::{Record, Seq};
+use super::record::Record;
 use crate::metrics::{Metrics, Operation};
 use crate::store::{APPEND_TIMEOUT, Outage, Store};
 

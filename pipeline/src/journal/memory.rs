@@ -7,7 +7,7 @@ use facestream_stages::aggregate::WindowState;
 use facestream_stages::annotate::HoldState;
 use facestream_stages::track::TrackState;
 
-use super::record::{Header, Jump, Why};
+use super::header::{Header, Jump, Why};
 
 /// What the stages of a lane remember; each part has a field of its own in the record's header.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -6,9 +6,10 @@ use facestream_stages::encode::Encoder;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
+use super::header::Seq;
 use super::log::{Outcome, backoff, pause};
 use super::mutation::{self, Mutation};
-use super::record::{Record, Rows, Seq};
+use super::record::{Record, Rows};
 use super::{Batch, Journal, JournalError};
 
 /// Appends `batch` in the way that the mutation in force wants, or hands it back.

@@ -21,9 +21,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::JournalError;
+use super::header::{DataFile, Header, Seq};
 use super::log::{Log, backoff, pause};
 use super::mutation::{self, Mutation};
-use super::record::{DataFile, Header, Seq};
 use crate::failpoint;
 use crate::metrics::{Busy, Metrics, Operation, Roll};
 use crate::store::Upload;

@@ -14,8 +14,9 @@ use facestream_stages::annotate::HoldState;
 use facestream_stages::track::TrackState;
 use uuid::Uuid;
 
+use super::header::{Header, Seq, Unsealed};
 use super::memory::Memory;
-use super::record::{FORMAT_VERSION, Header, Rows, Seq, Unsealed};
+use super::record::{FORMAT_VERSION, Rows};
 
 /// 2026-11-22T12:00:00Z.
 pub(crate) const NOON: i64 = 1_795_348_800_000_000;

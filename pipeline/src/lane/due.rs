@@ -5,7 +5,7 @@ use std::time::Duration;
 use facestream_schemas::{Hour, Micros, Offset};
 
 use crate::journal::Note;
-use crate::journal::record::Header;
+use crate::journal::header::Header;
 use crate::metrics::SealReason;
 
 /// Rows of one lane that are appended at once, whatever the time: bounds memory and the size of a record.
@@ -89,7 +89,7 @@ mod tests {
     use facestream_schemas::tables::Table;
 
     use super::*;
-    use crate::journal::record::{Seq, Unsealed};
+    use crate::journal::header::{Seq, Unsealed};
     use crate::journal::samples;
 
     const ROLLING: Rolling =

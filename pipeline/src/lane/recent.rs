@@ -5,8 +5,8 @@
 use facestream_schemas::{Micros, Offset, Partition};
 
 use super::{JournalError, Lanes};
+use crate::journal::header::Seq;
 use crate::journal::log::Log;
-use crate::journal::record::Seq;
 
 /// Commits are made every second for what was appended: an own one is of one of these many records.
 const RECORDS: usize = 32;

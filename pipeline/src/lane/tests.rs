@@ -14,7 +14,7 @@ use prometheus::IntGauge;
 use proptest::prelude::*;
 
 use super::*;
-use crate::journal::record::{Seq, Suspect};
+use crate::journal::header::{Seq, Suspect};
 use crate::journal::samples;
 
 pub(crate) fn lanes(store: &Store) -> Lanes {

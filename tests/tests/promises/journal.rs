@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use facestream::journal::record::{FORMAT_VERSION, Header, Record as Stored, Rows};
+use facestream::journal::header::Header;
+
+use facestream::journal::record::{FORMAT_VERSION, Record as Stored, Rows};
 use facestream_tests::{Duck, Facestream, Finished, Kafka, S3, scratch, wait_for};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};

@@ -11,8 +11,9 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore as _, ObjectStoreExt as _};
 
 use super::{Failure, Ground, Which};
+use crate::journal::header::Seq;
 use crate::journal::log::{Listed, Log};
-use crate::journal::record::{Record, RecordError, Seq};
+use crate::journal::record::{Record, RecordError};
 use crate::store::Store;
 
 /// Objects that are read at a time.

@@ -16,8 +16,8 @@ use super::look::{self, AT_A_TIME, Damage};
 use super::{Ground, Which, print};
 use crate::clock::now;
 use crate::commands::{Given, grid};
+use crate::journal::header::{Header, Seq};
 use crate::journal::log::{Listed, Log};
-use crate::journal::record::{Header, Seq};
 
 /// List the partitions' logs: how long they are, where they end, who wrote last
 #[derive(Clone, Debug, clap::Args)]

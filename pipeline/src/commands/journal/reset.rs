@@ -14,9 +14,9 @@ use uuid::Uuid;
 use super::{Failure, Ground, print};
 use crate::commands::Given;
 use crate::commands::group::Group;
+use crate::journal::header::{Jump, Why};
 use crate::journal::log::Log;
 use crate::journal::publish::Publisher;
-use crate::journal::record::{Jump, Why};
 use crate::journal::{JournalError, Opened, Writer};
 use crate::topology;
 

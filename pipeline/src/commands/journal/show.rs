@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use super::look::{self, AT_A_TIME, Damage};
 use super::{Failure, Ground, Which, print};
 use crate::commands::{Given, grid};
+use crate::journal::header::{Header, Jump, Seq, Why};
 use crate::journal::log::Log;
-use crate::journal::record::{Header, Jump, Seq, Why};
 
 const EXAMPLES: &str = "Examples:
   facestream journal show frames/0              the newest 20 records
@@ -174,7 +174,7 @@ mod tests {
     use facestream_schemas::{Hour, Offset};
 
     use super::*;
-    use crate::journal::record::Unsealed;
+    use crate::journal::header::Unsealed;
     use crate::journal::samples;
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
         let jump = Jump { why: Why::Reset, from: Offset(8), to: Offset(20) };
         let jumped = Header { jump: Some(jump), ..header(6, 20, 20) };
         let seal = Header {
-            files: vec![crate::journal::record::DataFile { table: Table::Frames, hour: Hour(1), path: "f".into(), rows: 8 }],
+            files: vec![crate::journal::header::DataFile { table: Table::Frames, hour: Hour(1), path: "f".into(), rows: 8 }],
             ..header(4, 8, 8)
         };
         assert_eq!(what(&first, None), "takeover");

@@ -12,8 +12,8 @@ use super::coverage::{Coverage, Jumps};
 use super::file::FileName;
 use super::finding::{Finding, Kind, Note, Verdict};
 use crate::commands::journal::look::Damage;
+use crate::journal::header::{Header, Seq, Unsealed, Why};
 use crate::journal::log::Log;
-use crate::journal::record::{Header, Seq, Unsealed, Why};
 
 /// What is known of a log after its records so far.
 pub(super) struct Chain {
@@ -280,7 +280,7 @@ fn contradicts_itself(partition: &Partition, header: &Header) -> Option<String> 
         return Some(format!("it jumps to offset {} and yet covers {start}..{end}", jump.to));
     }
     let expected: u64 = header.unsealed.rows.values().map(|hours| hours.len() as u64).sum();
-    let fits = |file: &crate::journal::record::DataFile| {
+    let fits = |file: &crate::journal::header::DataFile| {
         let rows = header.unsealed.rows.get(&file.table).and_then(|hours| hours.get(&file.hour));
         let name = FileName {
             table: file.table,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use facestream_schemas::Partition;
 
 use super::finding::{Finding, Kind, Note, Verdict};
-use crate::journal::record::{Jump, Why};
+use crate::journal::header::{Jump, Why};
 
 /// Holes that are listed one by one; the others are counted.
 const LISTED_HOLES: u64 = 5;
