@@ -122,7 +122,7 @@ fn work(mut artist: Artist, inbox: &Mutex<mpsc::Receiver<Order>>, metrics: &Metr
         drop(shot);
         metrics.stage_seconds.of(Stage::Annotate).observe(started.elapsed().as_secs_f64());
         if let Err(why) = &picture {
-            tracing::error!(message = %of, "the annotated picture of this frame cannot be made, so there is none: {why:#}");
+            tracing::error!(record = %of, "the annotated picture of this frame cannot be made, so there is none: {why:#}");
         }
         let _ = made.send(picture.ok());
     }
@@ -154,7 +154,7 @@ impl Artist {
     fn draw(&self, tools: &mut Option<Tools>, shot: &Shot) -> anyhow::Result<Vec<u8>> {
         let Tools { decode, tile, easel } = match tools {
             Some(tools) => tools,
-            none => none.insert(Tools::new(self.quality)?),
+            none => none.insert(Tools::new(self.quality)),
         };
         decode.limit(Limits { max_pixels: shot.max_pixels });
         tile.size = decode.decode_into(&shot.image, &mut tile.rgb).map_err(|rejection| anyhow::anyhow!(rejection.error))?;
@@ -169,8 +169,8 @@ impl Artist {
 }
 
 impl Tools {
-    fn new(quality: u8) -> anyhow::Result<Self> {
-        let decode = Decode::full(Limits { max_pixels: 0 })?;
-        Ok(Self { decode, tile: Tile { rgb: Vec::new(), size: Size { w: 0, h: 0 } }, easel: Easel::new(quality) })
+    fn new(quality: u8) -> Self {
+        let decode = Decode::full(Limits { max_pixels: 0 });
+        Self { decode, tile: Tile { rgb: Vec::new(), size: Size { w: 0, h: 0 } }, easel: Easel::new(quality) }
     }
 }

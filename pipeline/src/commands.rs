@@ -20,6 +20,7 @@ pub mod produce;
 mod read;
 pub mod run;
 
+use std::io::{ErrorKind, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
@@ -59,6 +60,14 @@ fn grid<const N: usize>(header: [&str; N]) -> comfy_table::Table {
     let mut grid = comfy_table::Table::new();
     grid.load_style(comfy_table::presets::NOTHING).set_header(header);
     grid
+}
+
+/// Prints text or a JSON document, with a line's end. Whoever reads may have enough, as `head` does: that is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.context("printing the result"),
+    }
 }
 
 /// Hostile text for a terminal: control characters are shown, not obeyed.

@@ -32,7 +32,7 @@ const EXAMPLES: &str = "First steps:
 Every value of the configuration can be given in the file, as FACESTREAM__SECTION__KEY in the environment, or with \
 --set section.key=value; the later win.
 
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused (store or journal).";
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused (store or journal), 130 told twice to end.";
 
 #[derive(Parser)]
 #[command(name = "facestream", version, about = "Camera frames from Kafka, faces to Parquet", long_about = ABOUT, after_help = EXAMPLES)]

@@ -19,7 +19,8 @@ use thiserror::Error;
 
 use registry::{Known, Licence, known};
 
-const SETUP: &str = "run `make setup` in facestream's source folder";
+const SETUP: &str = "run `make setup` in facestream's source folder, or copy lib/ and models/ of a cache folder where that was done and name \
+                     their folder in FACESTREAM_CACHE";
 const ARTIFACTS: &str = include_str!("../../deploy/artifacts.sha256");
 /// What `auto` is where it is installed, and where it is not.
 const FIRST_CHOICE: &str = "yunet";
@@ -219,7 +220,11 @@ impl Folders {
     fn mend(&self, known: &Known) -> String {
         let name = &known.name;
         let get = known.get.clone().unwrap_or_else(|| format!("`facestream models pull {name}` fetches it"));
-        let else_use = if name == FIRST_CHOICE { "; or use detector.model \"auto\" or \"centerface\"" } else { "" };
+        let else_use = match name.as_str() {
+            FIRST_CHOICE => "; or use detector.model \"auto\" or \"centerface\"",
+            SECOND_CHOICE => "; or `facestream models pull yunet` fetches YuNet, which \"auto\" takes where it is there",
+            _ => "",
+        };
         match &self.models {
             Some(models) => format!("{get}; FACESTREAM_MODELS has it looked for in {}{else_use}", models.display()),
             None => get + else_use,

@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::annotate::{Annotator, Keep, Pictures};
 use crate::budget::Budget;
 use crate::config::{self, ByteSize, Config};
-use crate::detector::{DetectorError, Ready, make_ready};
+use crate::detector::{DetectorError, Parts, make_ready};
 use crate::fetch::{FetchSetupError, Fetcher};
 use crate::http;
 use crate::journal::Writer;
@@ -43,7 +43,7 @@ use crate::live::Live;
 use crate::metrics::{BudgetName, Metrics};
 use crate::models::ModelsError;
 use crate::store::{ProbeError, Store, StoreError, probe_create_only};
-use crate::workers::{self, Blueprint, Job, Parts};
+use crate::workers::{self, Blueprint, Job};
 
 /// Brokers that are there and refuse this client for so long will not change their minds.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
@@ -74,6 +74,8 @@ pub enum TopologyError {
     Io(#[from] std::io::Error),
     #[error("the poll thread panicked")]
     Panic,
+    #[error("told to stop before the end of the topics was reached: the next run goes on from the journal")]
+    Interrupted,
 }
 
 impl TopologyError {
@@ -103,14 +105,16 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
     let live = sight::live(config, workers, &metrics);
     let blueprint = blueprint(config, &run_id, &live, &metrics)?;
     let parts = (0..workers).map(|_| blueprint.build()).collect::<Result<Vec<_>, _>>().map_err(TopologyError::Detector)?;
-    let detector = Arc::clone(parts[0].identity());
+    let detector = Arc::clone(&parts[0].identity);
 
     let sight = sight::sight(config, &listener, (&run_id, &detector, workers), (&board, &live, &metrics))?;
     let served = tokio::spawn(http::serve(listener, sight));
 
     // Where frames come from.
     let client = client::consumer(&config.kafka);
-    let Some((cluster, until)) = ask_kafka(config, &client, until_end, &stop)? else { return Ok(()) };
+    let Some((cluster, until)) = ask_kafka(config, &client, until_end, &stop)? else {
+        return if until_end { Err(TopologyError::Interrupted) } else { Ok(()) };
+    };
 
     // Memory: frames in flight beside librdkafka's own queue, and rows that are not yet appended.
     let in_flight = budget(BudgetName::InFlight, config.workers.in_flight.bytes().saturating_sub(QUEUE_KIB * 1024), &metrics);
@@ -167,7 +171,7 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
         live,
         keeps_originals: !config.dead_letters.topic.is_empty(),
         stop: stop.clone(),
-        at_end,
+        at_end: at_end.clone(),
         drain_timeout: config.run.drain_timeout,
         seal: config.parquet.seal_on_shutdown,
     };
@@ -178,7 +182,10 @@ pub async fn run(config: &Config, until_end: bool, metrics: Metrics, stop: Cance
     minutes.abort();
     served.abort();
     tokio::task::block_in_place(|| workers.into_iter().for_each(|worker| drop(worker.join())));
-    ended
+    match ended {
+        Ok(()) if until_end && !at_end.is_cancelled() => Err(TopologyError::Interrupted),
+        ended => ended,
+    }
 }
 
 async fn poll_to_the_end(poller: Poller) -> Result<(), TopologyError> {
@@ -190,16 +197,15 @@ async fn poll_to_the_end(poller: Poller) -> Result<(), TopologyError> {
 }
 
 fn blueprint(config: &Config, run_id: &Arc<str>, live: &Live, metrics: &Metrics) -> Result<Blueprint, TopologyError> {
-    let Ready { model, settings, licence } = make_ready(config).map_err(|error| match error {
+    let ready = make_ready(config).map_err(|error| match error {
         DetectorError::Models(error) => TopologyError::Models(error),
         DetectorError::Library(error) => TopologyError::Detector(error.into()),
     })?;
-    if let Some(licence) = licence.filter(|licence| licence.non_commercial) {
+    if let Some(licence) = ready.licence.as_ref().filter(|licence| licence.non_commercial) {
         tracing::warn!(model = config.detector.model, "the licence of this model forbids commercial use: {}", licence.text);
     }
     Ok(Blueprint {
-        model: model.path,
-        settings,
+        ready,
         max_faces: config.detector.max_faces,
         max_skew: config.windows.max_skew,
         dead_letters: (!config.dead_letters.topic.is_empty()).then_some(config.dead_letters.max_bytes.bytes()),

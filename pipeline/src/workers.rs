@@ -5,7 +5,6 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,17 +17,18 @@ use crossbeam_channel::Receiver;
 use facestream_schemas::dead_letter::{self, Original};
 use facestream_schemas::envelope::{ImageFormat, sniff};
 use facestream_schemas::tables::{FrameRow, Timings, folder};
-use facestream_schemas::{Bbox, Detection, DetectorIdentity, FrameMeta, Picture, Reason, Rejection, Size};
+use facestream_schemas::{Bbox, Detection, FrameMeta, Picture, Reason, Rejection, Size};
 use facestream_stages::annotate::{Easel, What};
-use facestream_stages::decode::{Decode, Image, Limits};
-use facestream_stages::detect::{self, Detector, Settings};
+use facestream_stages::decode::{Image, Limits};
+use facestream_stages::detect;
 
 use crate::annotate::Shot;
 use crate::budget::Permit;
 use crate::clock::now;
+use crate::detector::{Parts, Ready};
 use crate::failpoint;
 use crate::lane::{Outgoing, Output, Ticket};
-use crate::live::{self, Glimpse, Live, Told, Turn};
+use crate::live::{Glimpse, Live, Told, Turn};
 use crate::metrics::{Blocked, Busy, Metrics, Queue, Since, Stage, Status, Until};
 use crate::panicked;
 
@@ -72,10 +72,8 @@ fn age_s(meta: &FrameMeta) -> f64 {
 /// Everything that a worker is built from.
 #[derive(Clone, Debug)]
 pub struct Blueprint {
-    /// The model file.
-    pub model: PathBuf,
-    /// Detector settings.
-    pub settings: Settings,
+    /// What finds the faces.
+    pub ready: Ready,
     /// More faces than this in one picture are the detector's error.
     pub max_faces: u32,
     /// How far from the record's time a row's folder may lie.
@@ -95,29 +93,8 @@ pub struct Blueprint {
 impl Blueprint {
     /// A decoder and a detector session of one's own.
     pub fn build(&self) -> anyhow::Result<Parts> {
-        let mut detector = detect::load(&self.model, &self.settings)?;
-        if self.live.blurs() || self.annotate.hides() {
-            detector.remember_weak(live::BLURRED_FROM.min(self.settings.score_threshold));
-        }
-        // Each frame brings its topic's own.
-        let decode = Decode::new(Limits { max_pixels: 0 }, detector.decode_for())?;
-        let identity = Arc::new(detector.identity().clone());
-        Ok(Parts { decode, detector, identity })
-    }
-}
-
-/// What a worker works with.
-pub struct Parts {
-    decode: Decode,
-    detector: Box<dyn Detector>,
-    identity: Arc<DetectorIdentity>,
-}
-
-impl Parts {
-    /// The detector in use.
-    #[must_use]
-    pub fn identity(&self) -> &Arc<DetectorIdentity> {
-        &self.identity
+        // Each frame brings its topic's own limits.
+        self.ready.build(Limits { max_pixels: 0 }, self.live.blurs() || self.annotate.hides())
     }
 }
 
@@ -188,7 +165,7 @@ impl Worker {
         count(&metrics, &row, Instant::now());
         let outgoing = catch_unwind(AssertUnwindSafe(|| self.outgoing(&row, original.as_deref()))).unwrap_or_else(|panic| {
             let what = self.panicked(&row.meta, &*panic);
-            tracing::error!(message = %row.meta.key, "this message has no dead letter: {what}");
+            tracing::error!(record = %row.meta.key, "this message has no dead letter: {what}");
             Vec::new()
         });
         metrics.busy_workers.dec();
@@ -248,7 +225,7 @@ impl Worker {
     /// Counts a panic and says of which frame; what it said itself.
     fn panicked(&self, meta: &FrameMeta, panic: &(dyn Any + Send)) -> String {
         let what = panicked::said(panic);
-        tracing::error!(message = %meta.key, "a worker panicked on this frame: {what}");
+        tracing::error!(record = %meta.key, "a worker panicked on this frame: {what}");
         self.blueprint.metrics.worker_panics.inc();
         what
     }
@@ -306,7 +283,9 @@ impl Worker {
 /// The picture, unless it is too old now that its turn has come.
 fn timely(picture: Picture, meta: &FrameMeta, max_age: Option<Duration>) -> Result<Picture, Rejection> {
     let age = age_s(meta);
-    match max_age.filter(|max_age| age > max_age.as_secs_f64()) {
+    // One that was too old to be fetched stays too old, though the clock may have been put back since.
+    let is_stale = |max_age: &Duration| age > max_age.as_secs_f64() || matches!(picture, Picture::At(_));
+    match max_age.filter(is_stale) {
         Some(max_age) => {
             let why = format_args!("captured {age:.1} s ago, load.max_age is {}", humantime::format_duration(max_age));
             Err(Rejection::new(Reason::Stale, why))
@@ -328,13 +307,19 @@ fn encoded(picture: Picture) -> Result<Bytes, Rejection> {
     }
 }
 
-/// Standard or URL-safe alphabet, padded or not.
+/// Standard or URL-safe alphabet, padded or not, in one line or in several, as MIME has it.
 fn base64(text: &[u8]) -> Result<Vec<u8>, base64::DecodeError> {
     const EITHER: GeneralPurposeConfig = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, EITHER);
     const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, EITHER);
-    match STANDARD.decode(text) {
+    let decoded = match STANDARD.decode(text) {
         Err(base64::DecodeError::InvalidByte(_, b'-' | b'_')) => URL_SAFE.decode(text),
+        decoded => decoded,
+    };
+    match decoded {
+        Err(base64::DecodeError::InvalidByte(_, b'\r' | b'\n')) => {
+            base64(&text.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect::<Vec<_>>())
+        }
         decoded => decoded,
     }
 }

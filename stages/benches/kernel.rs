@@ -13,19 +13,12 @@ use criterion::Criterion;
 use facestream_schemas::{Bbox, Detection, ScoreKind, Size};
 use facestream_stages::annotate::{Easel, Style, Tile, What};
 use facestream_stages::decode::{Decode, Limits};
-use facestream_stages::detect::{Detector, Haar, HaarSettings, Settings, YuNet, init_runtime};
+use facestream_stages::detect::{Detector, Haar, Settings, YuNet, init_runtime};
 use rustix::time::{ClockId, clock_gettime};
 use turbojpeg::{Compressor, PixelFormat, Subsamp};
 
 const SIZE: Size = Size { w: 1920, h: 1080 };
-const SETTINGS: Settings = Settings {
-    input: Size { w: 640, h: 384 },
-    score_threshold: 0.6,
-    nms_iou: 0.3,
-    min_face_px: 0.0,
-    haar: HaarSettings::DEFAULT,
-    tiles: None,
-};
+const SETTINGS: Settings = Settings::DEFAULT;
 const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
 /// Size of the JPEG in bytes: what a camera sends at a usual quality.
 const JPEG_BYTES: usize = 290_000;
@@ -60,7 +53,7 @@ fn kernel(criterion: &mut Criterion) {
         return;
     };
     init_runtime(&library).expect("the library loads");
-    let mut decode = Decode::new(LIMITS, SETTINGS.input).expect("TurboJPEG starts");
+    let mut decode = Decode::new(LIMITS, SETTINGS.input);
     let mut yunet = YuNet::load(&model, &SETTINGS).expect("the model loads");
     let jpeg = camera_jpeg();
 
@@ -77,7 +70,7 @@ fn kernel(criterion: &mut Criterion) {
 
 /// What each way to annotate costs a picture with five faces of 100 to 200 pixels, and what the picture itself costs.
 fn annotate(jpeg: &[u8]) {
-    let mut decode = Decode::full(LIMITS).expect("TurboJPEG starts");
+    let mut decode = Decode::full(LIMITS);
     let mut easel = Easel::new(85);
     let mut tile = Tile { rgb: Vec::new(), size: SIZE };
     let face = |at: usize| {
@@ -168,7 +161,7 @@ fn haar() {
         return;
     }
     let jpeg = camera_jpeg();
-    let mut decode = Decode::new(LIMITS, Size::MAX).expect("TurboJPEG starts");
+    let mut decode = Decode::new(LIMITS, Size::MAX);
     let decoding = median((0..ROUNDS_OF_HAAR).map(|_| second_time_ms(|| decode.decode(&jpeg).is_ok())).collect());
     let image = decode.decode(&jpeg).expect("the picture is whole");
     let mut haar = Haar::load(cascade, &SETTINGS).expect("the cascade loads");

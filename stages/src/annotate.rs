@@ -66,7 +66,7 @@ impl fmt::Display for What {
 
 /// Not one of the four.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is none of none, boxes, blur and pixelate")]
+#[error("expected none, boxes, blur or pixelate, not {0:?}")]
 pub struct UnknownWhat(String);
 
 impl FromStr for What {

@@ -8,6 +8,7 @@ use facestream_schemas::envelope::{ImageFormat, sniff, video};
 use facestream_schemas::{Reason, Rejection, Size};
 use image::metadata::Orientation;
 
+mod hidden;
 mod jpeg;
 mod orient;
 mod other_formats;
@@ -49,11 +50,6 @@ impl Limits {
     }
 }
 
-/// The JPEG library could not be set up (out of memory).
-#[derive(Debug, thiserror::Error)]
-#[error("cannot set up the jpeg decoder: {0}")]
-pub struct DecodeSetupError(#[from] turbojpeg::Error);
-
 /// What a format's decoder leaves in the pixel buffer, not yet upright.
 struct Decoded {
     /// Size of the pixels in the buffer.
@@ -66,7 +62,7 @@ struct Decoded {
 /// Turns encoded images into pixels, at the largest power-of-two JPEG reduction that still covers the letterboxed image.
 #[derive(Debug)]
 pub struct Decode {
-    jpeg: jpeg::JpegDecode,
+    target: Size,
     limits: Limits,
     buffers: Buffers,
 }
@@ -82,12 +78,14 @@ struct Buffers {
 
 impl Decode {
     /// A decoder for images that will be fitted into `target`: what the detector says in `decode_for`.
-    pub fn new(limits: Limits, target: Size) -> Result<Self, DecodeSetupError> {
-        Ok(Self { jpeg: jpeg::JpegDecode::new(target)?, limits, buffers: Buffers::default() })
+    #[must_use]
+    pub fn new(limits: Limits, target: Size) -> Self {
+        Self { target, limits, buffers: Buffers::default() }
     }
 
     /// A decoder that never reduces: every pixel of the image.
-    pub fn full(limits: Limits) -> Result<Self, DecodeSetupError> {
+    #[must_use]
+    pub fn full(limits: Limits) -> Self {
         Self::new(limits, Size { w: u32::MAX, h: u32::MAX })
     }
 
@@ -108,7 +106,7 @@ impl Decode {
             }
         }
         let decoded = match format {
-            ImageFormat::Jpeg => self.jpeg.decode(bytes, self.limits, &mut self.buffers)?,
+            ImageFormat::Jpeg => jpeg::JpegDecode::new(self.target)?.decode(bytes, self.limits, &mut self.buffers)?,
             other => other_formats::decode(other, bytes, self.limits, &mut self.buffers)?,
         };
         Ok(self.upright(&decoded))

@@ -78,6 +78,15 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What the configuration says unless told otherwise.
+    pub const DEFAULT: Self = Self {
+        input: Size { w: 640, h: 384 },
+        score_threshold: 0.6,
+        nms_iou: 0.3,
+        min_face_px: 0.0,
+        haar: HaarSettings::DEFAULT,
+        tiles: None,
+    };
     /// Largest side of the input in pixels: 4096 x 4096 is 200 MB of tensor.
     const MAX_INPUT_PX: u32 = 4096;
 

@@ -118,7 +118,7 @@ impl Tracks {
         let alive = &mut self.alive;
         self.state.sources.retain(|_, source| {
             let stays = now.0.saturating_sub(source.last().0) <= SILENT;
-            *alive -= if stays { 0 } else { source.len() };
+            *alive = alive.saturating_sub(if stays { 0 } else { source.len() });
             stays
         });
     }
@@ -126,11 +126,11 @@ impl Tracks {
     /// Keeps the state bounded, whatever the sources are: an eighth of them goes at a time, lowest event time first.
     fn forget_stalest(&mut self) {
         let sources = &mut self.state.sources;
-        while sources.len() > MAX_SOURCES || self.alive > MAX_TRACKS {
+        while sources.len() > MAX_SOURCES || (self.alive > MAX_TRACKS && !sources.is_empty()) {
             let mut by_age: Vec<_> = sources.iter().map(|(id, source)| (source.at(), id.clone())).collect();
             by_age.sort();
             for (_, id) in by_age.iter().take(sources.len().div_ceil(8)) {
-                self.alive -= sources.remove(id).map_or(0, |source| source.len());
+                self.alive = self.alive.saturating_sub(sources.remove(id).map_or(0, |source| source.len()));
             }
         }
     }

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use facestream_schemas::Size;
-use facestream_stages::detect::{HaarSettings, ModelError, Settings, init_runtime, load};
+use facestream_stages::detect::{ModelError, Settings, init_runtime, load};
 
 #[test]
 fn a_wrong_library_is_an_error_and_never_a_panic() {
@@ -17,13 +16,6 @@ fn a_wrong_library_is_an_error_and_never_a_panic() {
         assert!(error.to_string().contains(library.to_str().unwrap()), "{error}");
     }
     // Without a runtime there is no model either, and nobody waits for one.
-    let settings = Settings {
-        input: Size { w: 640, h: 384 },
-        score_threshold: 0.6,
-        nms_iou: 0.3,
-        min_face_px: 0.0,
-        haar: HaarSettings::DEFAULT,
-        tiles: None,
-    };
+    let settings = Settings::DEFAULT;
     assert!(matches!(load(&text, &settings), Err(ModelError::NoRuntime)));
 }

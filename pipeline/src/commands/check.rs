@@ -6,7 +6,6 @@
 mod kafka;
 mod outputs;
 
-use std::io::Write as _;
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use facestream_stages::detect;
 use futures::TryStreamExt as _;
 use object_store::path::Path;
 
-use super::Given;
+use super::{Given, print};
 use crate::annotate::probe_writable;
 use crate::config::{self, Config, Needs};
 use crate::detector::{DetectorError, make_ready};
@@ -71,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let mut report = |finding: Finding| {
         worst = worst.max(finding.code);
         let mark = if finding.code == 0 { "ok   " } else { "WRONG" };
-        writeln!(std::io::stdout(), "{mark}  {:<13}  {}", finding.about, finding.text).context("printing a finding")
+        print(&format!("{mark}  {:<13}  {}", finding.about, finding.text))
     };
     report(Finding::fine("configuration", "every value is valid"))?;
     report(model(&config))?;

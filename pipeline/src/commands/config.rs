@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Show { given } => {
             let (config, origins) = given.load(Needs::default())?;
-            std::io::stdout().write_all(show(&config, &origins).as_bytes()).context("printing the configuration")
+            super::print(show(&config, &origins).trim_end())
         }
         Command::Init { path } => init(path),
     }
@@ -55,7 +55,7 @@ fn init(path: &Path) -> anyhow::Result<()> {
     })?;
     file.write_all(TEMPLATE.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
     let next = "give kafka.topics and store.url there, then: facestream check";
-    writeln!(std::io::stdout(), "wrote {}; {next}", path.display()).context("printing the next step")
+    super::print(&format!("wrote {}; {next}", path.display()))
 }
 
 #[cfg(test)]

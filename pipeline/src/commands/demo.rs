@@ -10,7 +10,6 @@ pub(super) mod report;
 mod status;
 mod unread;
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -22,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::broker::Broker;
-use super::{Failure, free_address};
+use super::{Failure, free_address, print};
 use crate::config::{Config, LogFormat};
 use crate::metrics::{self, Labels as _, Metrics, Since, Until};
 use crate::{logging, topology};
@@ -89,7 +88,7 @@ async fn demo(args: &Args, run: &str, folder: &Path) -> anyhow::Result<()> {
     logging::init(&config.log)?;
     let outcome = stream(args, &broker, config).await.and_then(|sent| conclude(&sent, folder));
     if let Some(removal) = broker.removal() {
-        say(&format!("\nThe topic and the group stay at your broker. To remove them:\n  {removal}"))?;
+        print(&format!("\nThe topic and the group stay at your broker. To remove them:\n  {removal}"))?;
     }
     outcome
 }
@@ -230,7 +229,7 @@ fn introduce(args: &Args, folder: &Path, listen: SocketAddr) -> anyhow::Result<(
         Some(length) => format!("{}; Ctrl-C ends it earlier", humantime::format_duration(length)),
         None => "until Ctrl-C".to_owned(),
     };
-    say(&format!(
+    print(&format!(
         "watch it at http://{listen}/\n\n\
          facestream demo: {} virtual cameras, Kafka ({broker}), detection, Parquet\n  \
          tables   {}\n  metrics  http://{listen}/metrics while it runs\n  time     {end}\n",
@@ -243,23 +242,18 @@ fn introduce(args: &Args, folder: &Path, listen: SocketAddr) -> anyhow::Result<(
 fn conclude(sent: &Sent, folder: &Path) -> anyhow::Result<()> {
     let total: u64 = sent.messages.iter().sum();
     if total == 0 {
-        return say("No frame was sent: the demo ended before the first.");
+        return print("No frame was sent: the demo ended before the first.");
     }
     let written = Written::read(folder)?;
-    say(&format!("{}\n", written.text(sent)))?;
+    print(&format!("{}\n", written.text(sent)))?;
     if let Some(complaint) = written.complaint(sent) {
         bail!("{complaint}");
     }
-    say(&format!(
+    print(&format!(
         "Each of the {total} frames sent has exactly one row. In DuckDB (duckdb.org, or python3 -m pip install duckdb):\n\n{}\n\n\
          To go on with your own Kafka: facestream config init, facestream check, facestream run",
         report::queries(folder)
     ))
-}
-
-/// A line or more on stdout.
-fn say(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{text}").context("cannot write to stdout")
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ mod results;
 mod seen;
 mod via_kafka;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use facestream_stages::annotate::{Style, What};
@@ -44,7 +45,7 @@ use crate::config::{Config, Needs};
 pub struct Args {
     /// Files, folders (recursively), patterns, - for a list on stdin, http://…, https://…, s3://…, gs://…, az://…, file://…
     #[arg(required = true, value_name = "INPUTS")]
-    inputs: Vec<String>,
+    inputs: Vec<OsString>,
     #[command(flatten)]
     looking: Looking,
     #[command(flatten)]
@@ -84,6 +85,13 @@ struct Printing {
     output: Option<PathBuf>,
 }
 
+impl Printing {
+    /// The file, where it is one: `-` is stdout, as it is stdin among the inputs.
+    fn file(&self) -> Option<&Path> {
+        self.output.as_deref().filter(|output| *output != Path::new("-"))
+    }
+}
+
 /// What is drawn.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Annotated copies")]
@@ -91,7 +99,7 @@ struct Copies {
     /// Write an annotated copy of every picture into this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// boxes around faces, or faces made unrecognisable: blur, pixelate
+    /// boxes around faces, or every face that is found made unrecognisable: blur, pixelate; none: copies as they are
     #[arg(long, value_name = "WHAT", default_value = "boxes", requires = "out")]
     annotate: What,
     /// Thickness of a box's lines in pixels
@@ -132,10 +140,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let (config, _) = args.configuration().load(Needs::default())?;
     let inputs = Inputs::list(&args.inputs, &mut std::io::stdin().lock())?;
     inputs.check()?;
-    args.printing.format.check(args.printing.output.as_deref(), &inputs)?;
+    args.printing.format.check(args.printing.file(), &inputs)?;
     let Copies { out, annotate, line, text, colour } = &args.copies;
     let style = Style { line_px: *line, text_px: *text, colour: *colour };
     let plan = out.as_ref().map(|out| Plan::new(out, *annotate, style, &inputs)).transpose()?;
+    if let Some(output) = args.printing.file().filter(|output| plan.as_ref().is_some_and(|plan| plan.makes(output))) {
+        return Err(Failure::Usage(format!("--output {}: is one of the copies", output.display())).into());
+    }
     let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("io").enable_all().build();
     let io = io.context("cannot start the I/O runtime")?;
     let stop = Stop::on_signal(io.handle())?;
@@ -159,7 +170,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 fn look(args: &Args, work: &Work<'_>, bar: &ProgressBar) -> anyhow::Result<()> {
     let report = || {
-        let results = Results::open(args.printing.format, args.printing.output.as_deref(), bar.clone())?;
+        let results = Results::open(args.printing.format, args.printing.file(), bar.clone())?;
         Ok::<_, anyhow::Error>(Report::new(results, bar.clone(), work.inputs))
     };
     if args.via_kafka.is_wanted() {
@@ -169,6 +180,7 @@ fn look(args: &Args, work: &Work<'_>, bar: &ProgressBar) -> anyhow::Result<()> {
             return Err(Failure::Usage(what.to_owned()).into());
         }
         let line = via_kafka::Line::connect(&args.via_kafka, work.config, bar)?;
+        work.plan.map(Plan::make_folder).transpose()?;
         let mut report = report()?;
         let unanswered = line.run(work, &mut |seen| report.take(seen));
         return finish(report, unanswered);
@@ -182,6 +194,7 @@ fn look(args: &Args, work: &Work<'_>, bar: &ProgressBar) -> anyhow::Result<()> {
     };
     // What is wrong with the detector is said before anything is written.
     let first = Eyes::open(&blueprint)?;
+    work.plan.map(Plan::make_folder).transpose()?;
     let mut report = report()?;
     let done = crew::run(work, &blueprint, first, &mut |seen| report.take(seen));
     finish(report, done.map(|()| None))

@@ -11,16 +11,13 @@ mod select;
 mod send;
 mod show;
 
-use std::io::Write as _;
-
-use anyhow::Context as _;
 use facestream_schemas::dead_letter::{Facts, Headers};
 use indicatif::{ProgressBar, ProgressStyle};
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use self::fold::{Folded, Letter, Place, Seen};
 use super::read::{self, Reader};
-use super::{Failure, Given, plain};
+use super::{Failure, Given, plain, print};
 use crate::config::{Config, Needs, topic_mistake};
 
 /// What these commands need of the configuration.
@@ -131,9 +128,4 @@ fn seen<'a>(message: &'a BorrowedMessage<'_>) -> Seen<'a> {
         letter: message.payload().map(|value| (value.len() as u64, facts(read::headers(message)))),
         written: read::written(message),
     }
-}
-
-/// Prints text or a JSON document, with a line's end.
-fn print(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{text}").context("printing the result")
 }

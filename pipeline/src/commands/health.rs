@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use super::{Failure, Given};
+use super::{Failure, Given, print};
 use crate::config::Needs;
 
 /// For connecting, and for each part of the answer.
@@ -36,7 +36,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let (config, _) = args.given.load(Needs::default())?;
     let answer = ask(reachable(config.http.listen)?)?;
-    writeln!(std::io::stdout(), "{answer}").context("cannot write to stdout")
+    print(&answer)
 }
 
 /// The address to ask at, of one that is listened on.

@@ -8,12 +8,10 @@ mod reset;
 mod show;
 mod verify;
 
-use std::io::Write as _;
-
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
-use super::{Failure, Given};
+use super::{Failure, Given, print};
 use crate::config::{Config, Needs};
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -93,9 +91,4 @@ impl Ground {
     fn url(&self) -> &str {
         &self.config.store.url
     }
-}
-
-/// Prints text or a JSON document, with a line's end.
-fn print(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{text}").context("printing the result")
 }

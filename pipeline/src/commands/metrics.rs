@@ -4,12 +4,10 @@
 //! is listed by hand.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
-use anyhow::Context as _;
 use clap::ValueEnum;
 
-use super::grid;
+use super::{grid, print};
 use crate::metrics::{Described, Label, Metrics};
 
 const EXAMPLES: &str = "Examples:
@@ -51,7 +49,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Format::Markdown => markdown(described),
         Format::Json => serde_json::to_string_pretty(described)? + "\n",
     };
-    std::io::stdout().write_all(text.as_bytes()).context("printing the metrics")
+    print(text.trim_end())
 }
 
 fn table(described: &[Described]) -> String {

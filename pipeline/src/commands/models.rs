@@ -9,11 +9,7 @@ mod pull;
 mod trial;
 mod verify;
 
-use std::io::Write as _;
-
-use anyhow::Context as _;
-
-use super::Failure;
+use super::{Failure, print};
 use crate::models::{Folders, ModelsError};
 
 const EXAMPLES: &str = "Examples:
@@ -55,8 +51,4 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 /// An error that another argument or environment would not have met: exit code 2.
 fn usage(error: ModelsError) -> anyhow::Error {
     Failure::Usage(format!("{:#}", anyhow::Error::from(error))).into()
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{text}").context("printing the result")
 }

@@ -3,8 +3,10 @@
 //! In: files, folders, glob patterns, and lists of them on stdin. Out: paths in a stable order, and what could not be listed.
 //! Invariant: a file that was named is taken whatever it holds; of folders and patterns only what begins like an image.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use facestream_schemas::envelope::sniff;
@@ -16,9 +18,9 @@ const MAGIC_BYTES: u64 = 16;
 
 /// Gives `each` every argument, and in the place of a `-` the lines of `stdin`. Why the list broke off, if it did.
 pub(super) fn each_argument(
-    arguments: &[String],
+    arguments: &[OsString],
     stdin: &mut dyn BufRead,
-    each: &mut dyn FnMut(&str) -> Result<(), Failure>,
+    each: &mut dyn FnMut(&OsStr) -> Result<(), Failure>,
 ) -> Result<Option<String>, Failure> {
     let mut broken_off = None;
     for argument in arguments {
@@ -26,12 +28,21 @@ pub(super) fn each_argument(
             each(argument)?;
             continue;
         }
-        for line in stdin.lines() {
+        for line in stdin.split(b'\n') {
+            let line = match line {
+                Ok(line) if line.contains(&0) => Err("expected names, one a line, and there are zero bytes in it".to_owned()),
+                Ok(line) => Ok(line),
+                Err(error) => Err(error.to_string()),
+            };
             match line {
-                Ok(line) if line.is_empty() => {}
-                Ok(line) => each(&line)?,
-                Err(error) => {
-                    broken_off = Some(format!("the list on stdin: {error}"));
+                Ok(line) => {
+                    let line = line.strip_suffix(b"\r").unwrap_or(&line);
+                    if !line.is_empty() {
+                        each(OsStr::from_bytes(line))?;
+                    }
+                }
+                Err(why) => {
+                    broken_off = Some(format!("the list on stdin: {why}"));
                     break;
                 }
             }
@@ -52,14 +63,12 @@ pub(super) struct Pictures {
 
 impl Pictures {
     /// What `input` names, which is a file, a folder (recursively, by name) or a pattern.
-    pub(super) fn add(&mut self, input: &str) {
+    pub(super) fn add(&mut self, input: &OsStr) {
         let path = Path::new(input);
-        if path.is_dir() {
-            self.add_folder(path);
-        } else if path.exists() || !input.contains(['*', '?', '[']) {
-            self.files.push(path.to_owned()); // a missing one is reported when it is read
-        } else {
-            self.add_pattern(input);
+        match input.to_str().filter(|text| text.contains(['*', '?', '['])) {
+            _ if path.is_dir() => self.add_folder(path),
+            Some(pattern) if !path.exists() => self.add_pattern(pattern),
+            _ => self.files.push(path.to_owned()), // a missing one is reported when it is read
         }
     }
 
@@ -129,7 +138,7 @@ mod tests {
     fn list(folder: &Path, inputs: &[&str]) -> (Vec<String>, usize, Vec<String>) {
         let mut pictures = Pictures::default();
         for input in inputs {
-            pictures.add(&format!("{}/{input}", folder.display()));
+            pictures.add(folder.join(input).as_os_str());
         }
         let relative = |path: &PathBuf| path.strip_prefix(folder).unwrap_or(path).display().to_string();
         (pictures.files.iter().map(relative).collect(), pictures.skipped, pictures.unreadable)
@@ -170,15 +179,23 @@ mod tests {
 
     #[test]
     fn a_dash_stands_for_the_lines_of_a_list_in_its_place() {
-        let arguments = ["a", "-", "b"].map(str::to_owned);
-        let mut found = Vec::new();
-        let mut keep = |argument: &str| {
-            found.push(argument.to_owned());
-            Ok(())
+        let arguments = ["a", "-", "b"].map(OsString::from);
+        let listed = |list: &[u8]| {
+            let mut found = Vec::new();
+            let mut keep = |argument: &OsStr| {
+                found.push(argument.as_bytes().to_owned());
+                Ok(())
+            };
+            let broken_off = each_argument(&arguments, &mut &*list, &mut keep).unwrap();
+            (found, broken_off)
         };
-        let broken_off = each_argument(&arguments, &mut "c d\n\nüe".as_bytes(), &mut keep).unwrap();
-        assert_eq!((found.as_slice(), broken_off), (["a", "c d", "üe", "b"].map(str::to_owned).as_slice(), None));
-        let not_text = each_argument(&arguments, &mut &b"\xFF\n"[..], &mut |_| Ok(())).unwrap();
-        assert!(not_text.is_some_and(|why| why.starts_with("the list on stdin: ")));
+        let expected = [&b"a"[..], b"c d", "üe".as_bytes(), b"no \xFF text", b"b"].map(<[u8]>::to_vec).to_vec();
+        assert_eq!(
+            listed("c d\r\n\nüe\n".as_bytes().iter().chain(b"no \xFF text").copied().collect::<Vec<_>>().as_slice()),
+            (expected, None)
+        );
+        let (found, broken_off) = listed(b"c\nx\0y\nd\n");
+        assert_eq!(found, [b"a", b"c", b"b"]);
+        assert!(broken_off.is_some_and(|why| why.starts_with("the list on stdin: expected names")));
     }
 }

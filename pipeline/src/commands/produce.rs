@@ -30,6 +30,7 @@ pub(super) mod upload;
 #[cfg(feature = "video")]
 mod video;
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 pub struct Args {
     /// Files, folders (recursively), patterns, - for a list on stdin, video files, /dev/videoN, rtsp://…, http://…, scene:N
     #[arg(required = true, value_name = "INPUTS")]
-    inputs: Vec<String>,
+    inputs: Vec<OsString>,
     /// Topic to send to [default: the configuration's, if it names one topic]
     #[arg(long)]
     topic: Option<String>,
@@ -277,7 +278,7 @@ mod tests {
         let error = check(&recorded, &inputs).unwrap_err();
         assert_eq!(crate::commands::exit_code(&error), 2);
         assert!(error.to_string().contains("video files"), "{error}");
-        let camera = Input::list(&["http://cam".to_owned()], &mut "".as_bytes()).unwrap();
+        let camera = Input::list(&["http://cam".into()], &mut "".as_bytes()).unwrap();
         assert!(check(&recorded, &camera).is_ok());
     }
 

@@ -25,7 +25,8 @@ const EXAMPLES: &str = "Examples:
 SIGTERM or Ctrl-C finishes what is in flight, appends, seals and leaves the group within run.drain_timeout; a second one ends
 the process at once, which loses nothing: the next run goes on from the journal.
 
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused (store or journal).";
+Exit codes: 0 done, 1 failed, or told to stop before the end with --until-end, 2 usage or configuration, 3 refused (store or journal),
+130 told twice to end.";
 
 /// Consume frames from Kafka, detect faces, write Parquet
 #[derive(Clone, Debug, clap::Args)]

@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use facestream_schemas::Size;
 use facestream_schemas::envelope::{Format, TimeUnit};
+use facestream_stages::detect::Settings as Looking;
 
 use super::{
     Annotate, Annotation, ByteSize, Config, Count, DeadLetters, Detector, Envelope, EventFormat, Events, Fetch, GroupProtocol,
@@ -28,13 +28,17 @@ impl Default for Config {
             },
             detector: Detector {
                 model: "auto".to_owned(),
-                score_threshold: 0.6,
-                nms_iou: 0.3,
-                input: Size { w: 640, h: 384 },
-                min_face_px: 0.0,
+                score_threshold: Looking::DEFAULT.score_threshold,
+                nms_iou: Looking::DEFAULT.nms_iou,
+                input: Looking::DEFAULT.input,
+                min_face_px: Looking::DEFAULT.min_face_px,
                 max_faces: 1_000,
             },
-            haar: Haar { cascade: String::new(), scale_factor: 1.1, min_neighbors: 3 },
+            haar: Haar {
+                cascade: String::new(),
+                scale_factor: Looking::DEFAULT.haar.scale_factor,
+                min_neighbors: Looking::DEFAULT.haar.min_neighbors,
+            },
             tiles: Tiles { enabled: false, size: 960, overlap: 0.25 },
             workers: Workers { count: Count::Auto, in_flight: ByteSize(64 * MIB), pending_rows: ByteSize(32 * MIB) },
             run: Run { drain_timeout: Duration::from_secs(20) },

@@ -287,6 +287,11 @@ fn is_filter(level: &str) -> bool {
     if is_word { level.parse::<LevelFilter>().is_ok() } else { EnvFilter::builder().parse(level).is_ok() }
 }
 
+/// How often a member of a classic group says that it is there, and after how long a silence it counts as gone (librdkafka's defaults: 3 s
+/// and 45 s).
+const HEARTBEAT: &str = "heartbeat.interval.ms";
+const SESSION: &str = "session.timeout.ms";
+
 fn kafka(kafka: &Kafka, needs: Needs, broken: &mut Vec<(String, String)>) {
     let mut mistake = |key: &str, text: String| broken.push((format!("kafka.{key}"), text));
     let port_is_fine =
@@ -308,6 +313,14 @@ fn kafka(kafka: &Kafka, needs: Needs, broken: &mut Vec<(String, String)>) {
     }
     if kafka.group.trim().is_empty() {
         mistake("group", "is empty".to_owned());
+    }
+    let millis = |name: &str, default: u64| kafka.properties.get(name).map_or(Some(default), |value| value.parse().ok());
+    if let (Some(heartbeat), Some(session)) = (millis(HEARTBEAT, 3_000), millis(SESSION, 45_000))
+        && heartbeat >= session
+    {
+        let text =
+            format!("is {session}: it has to be several times {HEARTBEAT}, which is {heartbeat}, or every member is thrown out");
+        mistake(&format!("properties.{SESSION}"), text);
     }
     for (name, value) in kafka.properties.iter() {
         if let Some(why) = why_owned(name) {

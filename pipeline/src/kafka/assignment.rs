@@ -158,6 +158,9 @@ impl Assignment {
         let next = resume.start();
         let is_new = resume.jump.as_ref().is_some_and(|jump| jump.why == Why::NewTopic);
         let topic_id = resume.topic_id.clone().or_else(|| opened.topic_id().filter(|_| !is_new).map(str::to_owned));
+        if opened.end_offset().is_none() && next.0 > 0 {
+            tracing::info!(%partition, "the store has no journal of it: beginning at offset {next}, as the group or kafka.start has it");
+        }
         let caution = opened.caution();
         if caution.alone {
             tracing::warn!(

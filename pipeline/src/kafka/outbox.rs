@@ -3,8 +3,8 @@
 //! In: [`Outgoing`] from lanes. Out: a future each, ready once the message is acknowledged by all in-sync replicas. Invariant:
 //! nothing is given up that another attempt may bring through; memory is bounded by the budget that lanes count messages into.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use facestream_schemas::dead_letter;
@@ -19,7 +19,6 @@ use rdkafka::producer::{FutureRecord, Producer as _};
 use tokio::time::sleep;
 
 use super::client;
-use crate::clock::now;
 use crate::config::{ByteSize, Config};
 use crate::lane::{Outbox, Outgoing, Output};
 use crate::metrics::Metrics;
@@ -38,20 +37,18 @@ const REPORT_EVERY: Duration = Duration::from_secs(30);
 pub struct KafkaOutbox(Arc<Inner>);
 
 struct Inner {
-    client: ClientConfig,
-    /// Made anew after a fatal error, which an idempotent producer does not recover from.
-    producer: RwLock<FutureProducer>,
+    producer: Lasting,
     /// For messages that were refused as too large: brokers mean the batch, and here each is a batch of its own.
-    alone: FutureProducer,
+    alone: Lasting,
     events: String,
     windows: String,
     dead_letters: String,
     pictures: String,
     metrics: Metrics,
-    /// When a failure was last reported, in microseconds since the Unix epoch.
-    reported: AtomicU64,
+    /// When a topic's failure was last reported.
+    reported: Reports,
     /// The same of a message that was given up.
-    gave_up: AtomicU64,
+    gave_up: Reports,
 }
 
 impl std::fmt::Debug for KafkaOutbox {
@@ -74,16 +71,15 @@ impl KafkaOutbox {
         let largest = topics.chain(others).max().map_or(0, ByteSize::bytes);
         let client = client::producer(&config.kafka, &config.kafka.brokers, largest + HEADERS_BYTES);
         Ok(Some(Self(Arc::new(Inner {
-            producer: RwLock::new(client.create()?),
-            alone: client.clone().set("batch.num.messages", "1").create()?,
-            client,
+            alone: Lasting::new(client.clone().set("batch.num.messages", "1").clone())?,
+            producer: Lasting::new(client)?,
             events: events.clone(),
             windows: windows.clone(),
             dead_letters: dead_letters.clone(),
             pictures: pictures.clone(),
             metrics,
-            reported: AtomicU64::new(0),
-            gave_up: AtomicU64::new(0),
+            reported: Reports::default(),
+            gave_up: Reports::default(),
         }))))
     }
 }
@@ -93,6 +89,37 @@ impl Outbox for KafkaOutbox {
         // Queued here and now, so that messages leave in the order in which they are given.
         let (first, sent) = (self.0.queue(&outgoing, false), Instant::now());
         Arc::clone(&self.0).deliver(outgoing, first, sent).boxed()
+    }
+}
+
+/// A producer that is made anew after a fatal error, which an idempotent one does not recover from.
+struct Lasting {
+    client: ClientConfig,
+    producer: RwLock<FutureProducer>,
+}
+
+impl Lasting {
+    fn new(client: ClientConfig) -> KafkaResult<Self> {
+        Ok(Self { producer: RwLock::new(client.create()?), client })
+    }
+
+    fn send(&self, record: FutureRecord<'_, [u8], [u8]>) -> Result<DeliveryFuture, KafkaError> {
+        self.producer.read().unwrap_or_else(PoisonError::into_inner).send_result(record).map_err(|(error, _)| error)
+    }
+
+    /// Makes the producer anew where it cannot go on.
+    fn revive(&self) {
+        let is_dead = |producer: &FutureProducer| producer.client().fatal_error().is_some();
+        if !is_dead(&self.producer.read().unwrap_or_else(PoisonError::into_inner)) {
+            return;
+        }
+        let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
+        if is_dead(&producer) {
+            match self.client.create() {
+                Ok(new) => *producer = new,
+                Err(error) => tracing::error!("cannot make a new producer, trying again: {error}"),
+            }
+        }
     }
 }
 
@@ -111,12 +138,7 @@ impl Inner {
         if let Some(value) = &message.value {
             record = record.payload(value);
         }
-        let queued = if alone {
-            self.alone.send_result(record)
-        } else {
-            self.producer.read().unwrap_or_else(PoisonError::into_inner).send_result(record)
-        };
-        queued.map_err(|(error, _)| error)
+        if alone { self.alone.send(record) } else { self.producer.send(record) }
     }
 
     /// Waits for the acknowledgement; where there is none, sends again.
@@ -140,26 +162,12 @@ impl Inner {
                 alone = true;
             } else {
                 self.report(outgoing.to, &error);
-                self.revive();
+                self.producer.revive();
+                self.alone.revive();
                 sleep(delay).await;
                 delay = (delay * 2).min(RETRY.1);
             }
             queued = self.queue(&outgoing, alone);
-        }
-    }
-
-    /// Makes the producer anew where it cannot go on.
-    fn revive(&self) {
-        let is_dead = |producer: &FutureProducer| producer.client().fatal_error().is_some();
-        if !is_dead(&self.producer.read().unwrap_or_else(PoisonError::into_inner)) {
-            return;
-        }
-        let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
-        if is_dead(&producer) {
-            match self.client.create() {
-                Ok(new) => *producer = new,
-                Err(error) => tracing::error!("cannot make a new producer, trying again: {error}"),
-            }
         }
     }
 
@@ -169,9 +177,9 @@ impl Inner {
             return true;
         }
         self.metrics.given_up_messages.of(outgoing.to.topic()).inc();
-        if is_due(&self.gave_up) {
+        let topic = self.topic(outgoing.to);
+        if self.gave_up.is_due(topic) {
             let key = String::from_utf8_lossy(&outgoing.message.key).into_owned();
-            let topic = self.topic(outgoing.to);
             tracing::error!(
                 topic,
                 key,
@@ -191,18 +199,27 @@ impl Inner {
 
     /// Says that a topic takes nothing, now and then: each message that waits for it fails.
     fn report(&self, to: Output, error: &KafkaError) {
-        if is_due(&self.reported) {
-            tracing::warn!(topic = self.topic(to), "cannot produce, trying again (rows wait for it): {error}");
+        let topic = self.topic(to);
+        if self.reported.is_due(topic) {
+            tracing::warn!(topic, "cannot produce, trying again (rows wait for it): {error}");
         }
     }
 }
 
-/// Whether something was last reported long ago; then it is now.
-fn is_due(reported: &AtomicU64) -> bool {
-    let now = now().0.unsigned_abs();
-    let last = reported.load(Ordering::Relaxed);
-    let is_due = now.saturating_sub(last) >= REPORT_EVERY.as_micros() as u64;
-    is_due && reported.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+/// When something was last said of each topic.
+#[derive(Default)]
+struct Reports(Mutex<HashMap<String, Instant>>);
+
+impl Reports {
+    /// Whether that is long ago; then it is said now.
+    fn is_due(&self, topic: &str) -> bool {
+        let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = reports.get(topic).is_none_or(|last| last.elapsed() >= REPORT_EVERY);
+        if is_due {
+            reports.insert(topic.to_owned(), Instant::now());
+        }
+        is_due
+    }
 }
 
 fn headers(message: &Message) -> OwnedHeaders {

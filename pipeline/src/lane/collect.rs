@@ -164,7 +164,7 @@ impl Collected {
     fn tell(&mut self, row: &FrameRow) {
         let Some(settings) = self.telling.events else { return };
         let events = catch_unwind(AssertUnwindSafe(|| event::of_frame(row, settings))).unwrap_or_else(|_| {
-            tracing::error!(message = %row.meta.key, "nobody is told of this frame: a panic, which is a bug");
+            tracing::error!(record = %row.meta.key, "nobody is told of this frame: a panic, which is a bug");
             Vec::new()
         });
         for message in events {

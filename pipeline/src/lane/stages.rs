@@ -45,7 +45,7 @@ impl Stages {
     pub(super) fn hide(&mut self, row: &FrameRow, found: &[Region]) -> Vec<Region> {
         let mut hide = |found: &[Region]| catch_unwind(AssertUnwindSafe(|| self.hold.hide(&row.meta.source_id, found)));
         hide(found).unwrap_or_else(|_| {
-            tracing::error!(message = %row.meta.key, "all of this frame's picture is hidden: a panic, which is a bug");
+            tracing::error!(record = %row.meta.key, "all of this frame's picture is hidden: a panic, which is a bug");
             hide(&[Region::ALL]).unwrap_or_else(|_| vec![Region::ALL])
         })
     }
@@ -55,7 +55,7 @@ impl Stages {
         if let Some(tracks) = &mut self.tracks
             && catch_unwind(AssertUnwindSafe(|| tracks.follow(row))).is_err()
         {
-            tracing::error!(message = %row.meta.key, "this frame's faces are in no track: a panic, which is a bug");
+            tracing::error!(record = %row.meta.key, "this frame's faces are in no track: a panic, which is a bug");
             row.outcome.iter_mut().flatten().for_each(|face| face.track = None);
         }
         self.windows.add(row, now)

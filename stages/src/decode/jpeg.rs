@@ -1,15 +1,15 @@
 //! JPEG, through TurboJPEG.
 //!
-//! In: the file's bytes. Out: RGB8 pixels, reduced by 1, 2, 4 or 8 while decoding. Invariant: an image with missing or damaged
-//! data is rejected, and one that is only untidy is decoded.
+//! In: the file's bytes. Out: RGB8 pixels, reduced by 1, 2, 4 or 8 while decoding. Invariants: an image with missing or damaged
+//! data is rejected, and one that is only untidy is decoded; what comes of an image does not depend on those before it.
 //!
-//! libjpeg goes on after damage and only warns, so the warnings decide: see [`harmless`].
+//! libjpeg goes on after damage and only warns, so the warnings decide: see [`warns`].
 
 use facestream_schemas::{Reason, Rejection, Size};
 use image::metadata::Orientation;
 use turbojpeg::{Colorspace, DecompressHeader, Decompressor, PixelFormat, ScalingFactor};
 
-use super::{Buffers, DecodeSetupError, Decoded, Limits, make_room, rgb_bytes};
+use super::{Buffers, Decoded, Limits, make_room, rgb_bytes};
 use crate::preprocess::fit;
 
 /// A progressive file may ask for any number of passes over the whole image; encoders use about ten.
@@ -18,6 +18,8 @@ const MAX_SCANS: u32 = 100;
 /// bytes than that is cut or a bomb, and progressive decoding would allocate for all its pixels at once.
 const MAX_PIXELS_PER_BYTE: u64 = 8 * 64;
 
+const SOF0: u8 = 0xC0;
+const SOF1: u8 = 0xC1;
 const SOS: u8 = 0xDA;
 const EOI: u8 = 0xD9;
 const APP0: u8 = 0xE0;
@@ -26,25 +28,34 @@ const APP14: u8 = 0xEE;
 const APP15: u8 = 0xEF;
 const COMMENT: u8 = 0xFE;
 
-#[derive(Debug)]
+/// How libjpeg's warning of them begins; the marker follows.
+const STRAY_BYTES: &str = "extraneous bytes before marker";
+
+/// Decodes one image: libjpeg keeps tables from image to image, and after an error in a header all of it, so that a used
+/// decompressor would take the next image for what was left of the last one. A new one takes microseconds.
 pub(super) struct JpegDecode {
     turbo: Decompressor,
     target: Size,
 }
 
 impl JpegDecode {
-    pub(super) fn new(target: Size) -> Result<Self, DecodeSetupError> {
-        let mut turbo = Decompressor::new()?;
-        turbo.set_scan_limit(MAX_SCANS)?;
+    /// An error where there is no memory left.
+    pub(super) fn new(target: Size) -> Result<Self, Rejection> {
+        let out_of_memory =
+            |error| Rejection::new(Reason::InternalError, format_args!("cannot set up the jpeg decoder: {error}"));
+        let mut turbo = Decompressor::new().map_err(out_of_memory)?;
+        turbo.set_scan_limit(MAX_SCANS).map_err(out_of_memory)?;
         Ok(Self { turbo, target })
     }
 
-    pub(super) fn decode(&mut self, bytes: &[u8], limits: Limits, buffers: &mut Buffers) -> Result<Decoded, Rejection> {
+    pub(super) fn decode(mut self, bytes: &[u8], limits: Limits, buffers: &mut Buffers) -> Result<Decoded, Rejection> {
         let orientation = orientation(bytes);
+        let plain = with_plain_scans(bytes);
+        let bytes = plain.as_deref().unwrap_or(bytes);
         match self.turbo.read_header(bytes) {
             Ok(header) => self.decode_body(bytes, &header, orientation, limits, buffers),
             // The library gives no sizes along with a warning: try again without what it may have warned about.
-            Err(error) if harmless(&error) => {
+            Err(error) if is_untidy(&error) => {
                 let tidy = without_metadata(bytes);
                 let header = self.turbo.read_header(&tidy).map_err(|error| broken(&error))?;
                 self.decode_body(&tidy, &header, orientation, limits, buffers)
@@ -64,7 +75,9 @@ impl JpegDecode {
         let declared = Size { w: header.width as u32, h: header.height as u32 };
         limits.check(declared)?;
         let most_pixels = (bytes.len() as u64).saturating_mul(MAX_PIXELS_PER_BYTE);
-        if u64::from(declared.w) * u64::from(declared.h) > most_pixels {
+        // Arithmetic coding takes next to nothing for blocks that are all alike; row by row it takes no memory for all of them, either.
+        let may_be_tiny = header.is_arithmetic && !header.is_progressive;
+        if !may_be_tiny && u64::from(declared.w) * u64::from(declared.h) > most_pixels {
             let error = format_args!("{} x {} pixels cannot come from {} bytes of jpeg", declared.w, declared.h, bytes.len());
             return Err(Rejection::new(Reason::DecodeError, error));
         }
@@ -87,8 +100,8 @@ impl JpegDecode {
         let out = turbojpeg::Image { pixels: out, width, pitch: width * format.size(), height, format };
         match self.turbo.decompress(bytes, out) {
             Ok(()) => Ok(()),
-            // The output is complete in spite of a warning.
-            Err(error) if harmless(&error) && has_end(bytes) => Ok(()),
+            // The output is complete.
+            Err(error) if warns(&error, &[&format!("{STRAY_BYTES} 0x{EOI:02x}")]) && is_padded(bytes, &error) => Ok(()),
             Err(error) => Err(broken(&error)),
         }
     }
@@ -106,28 +119,38 @@ fn reduction(declared: Size, target: Size, orientation: Orientation) -> ScalingF
         .unwrap_or(ScalingFactor::ONE)
 }
 
-/// Whether libjpeg's complaint leaves all the image's data in place: stray bytes between segments and odd version numbers do;
-/// a premature end, a bad code, a lost restart marker do not. Texts from libjpeg-turbo's `jerror.h`, the first warning counts.
-fn harmless(error: &turbojpeg::Error) -> bool {
-    const HARMLESS: [&str; 4] = [
-        "extraneous bytes before marker",
-        "unknown JFIF revision number",
-        "Unknown Adobe color transform code",
-        "Invalid SOS parameters for sequential JPEG",
-    ];
-    let turbojpeg::Error::TurboJpegError(text) = error else { return false };
-    HARMLESS.iter().any(|harmless| text.contains(harmless))
+/// Whether libjpeg complains of a header only, in a way that leaves all the image's data in place.
+fn is_untidy(error: &turbojpeg::Error) -> bool {
+    warns(error, &[STRAY_BYTES, "unknown JFIF revision number", "Unknown Adobe color transform code"])
 }
 
-/// Whether there is an end marker after the last scan's start. A first, harmless warning hides a second one about a cut file.
-/// Entropy-coded data holds neither marker, an EXIF thumbnail holds both, before the scan.
-fn has_end(bytes: &[u8]) -> bool {
-    let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xFF, marker]);
-    last(EOI) > last(SOS)
+/// Whether the first warning is one of these: texts of libjpeg-turbo's `jerror.h`. It tells of no others, so that none is harmless that
+/// may have others behind it: a premature end, a bad code, a lost restart marker.
+fn warns(error: &turbojpeg::Error, texts: &[&str]) -> bool {
+    let turbojpeg::Error::TurboJpegError(said) = error else { return false };
+    texts.iter().any(|text| said.contains(text))
+}
+
+/// Whether all that libjpeg found left over before the end marker are zeros, as some cameras pad with. Anything else is a sign that codes
+/// were read from where none begin; fewer bytes than it reads ahead it does not notice. (Entropy-coded data holds no marker, so that the
+/// first after the first scan's start is meant.)
+fn is_padded(bytes: &[u8], error: &turbojpeg::Error) -> bool {
+    let turbojpeg::Error::TurboJpegError(said) = error else { return false };
+    let left_over = said.split_once(" extraneous bytes").and_then(|(before, _)| before.rsplit(' ').next()?.parse().ok());
+    let scan = segments(bytes).find(|segment| segment.marker == SOS).map_or(&[][..], |segment| segment.whole);
+    let end = scan.windows(2).position(|pair| pair == [0xFF, EOI]);
+    let padding = end.map(|end| scan[..end].iter().rev().take_while(|byte| **byte == 0).count());
+    padding.zip(left_over).is_some_and(|(padding, left_over): (usize, usize)| padding >= left_over)
 }
 
 fn broken(error: &turbojpeg::Error) -> Rejection {
-    Rejection::new(Reason::DecodeError, format_args!("cannot decode the image/jpeg image: {error}"))
+    match error {
+        // There are tables or nothing at all, and no width.
+        turbojpeg::Error::IntegerOverflow(_) => {
+            Rejection::new(Reason::DecodeError, "cannot decode the image/jpeg image: it ends before a picture begins")
+        }
+        error => Rejection::new(Reason::DecodeError, format_args!("cannot decode the image/jpeg image: {error}")),
+    }
 }
 
 /// Adobe's files store inverted CMYK. An approximation without a colour profile, as libjpeg-turbo's own tools and OpenCV do it.
@@ -177,6 +200,34 @@ fn segments(bytes: &[u8]) -> impl Iterator<Item = Segment<'_>> {
         next = end;
         Some(Segment { marker, whole: &bytes[at..end] })
     })
+}
+
+/// The file with all its scans said to hold all coefficients, where the first says otherwise though it is sequential: libjpeg does not
+/// care, but this would be the first of its warnings. `None`: all is well.
+fn with_plain_scans(bytes: &[u8]) -> Option<Vec<u8>> {
+    /// First and last coefficient, and no successive approximation.
+    const PLAIN: [u8; 3] = [0, 63, 0];
+    let numbers = |bytes: &[u8], scan: usize| {
+        let start = scan + 5 + 2 * usize::from(*bytes.get(scan + 4)?);
+        bytes.get(start..start + PLAIN.len()).map(|_| start..start + PLAIN.len())
+    };
+    let (mut is_sequential, mut first) = (false, None);
+    for segment in segments(bytes) {
+        is_sequential |= matches!(segment.marker, SOF0 | SOF1);
+        first = first.or((segment.marker == SOS).then(|| bytes.len() - segment.whole.len()));
+    }
+    let first = first.filter(|_| is_sequential)?;
+    if bytes[numbers(bytes, first)?] == PLAIN {
+        return None;
+    }
+    let mut plain = bytes.to_vec();
+    let scans = bytes[first..].windows(2).enumerate().filter(|(_, pair)| *pair == [0xFF, SOS]);
+    for (at, _) in scans {
+        if let Some(numbers) = numbers(bytes, first + at) {
+            plain[numbers].copy_from_slice(&PLAIN);
+        }
+    }
+    Some(plain)
 }
 
 /// The file without stray bytes and without segments that do not matter for its pixels.

@@ -11,7 +11,7 @@ use image::error::ImageError;
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageReader};
 
-use super::{Buffers, Decoded, Limits, make_room, rgb_bytes};
+use super::{Buffers, Decoded, Limits, hidden, make_room, rgb_bytes};
 
 /// What a codec may hold beside the finished pixels: look-up tables, metadata.
 const OVERHEAD_BYTES: u64 = 16 << 20;
@@ -35,11 +35,15 @@ pub(super) fn decode(format: ImageFormat, bytes: &[u8], limits: Limits, buffers:
     let layout = Layout::of(color).ok_or_else(|| {
         Rejection::new(Reason::Unsupported, format_args!("{} image with samples of layout {color:?}", format.media_type()))
     })?;
+    hidden::check(format, bytes, limits)?;
     make_room(pixels, rgb_bytes(size));
+    // A codec may leave pixels out, as that of GIF does where a palette lacks them: no other image is to be seen there.
+    pixels.fill(0);
     if color == ColorType::Rgb8 {
         decoder.read_image(pixels).map_err(reject)?;
     } else {
         make_room(scratch, w as usize * h as usize * layout.step);
+        scratch.fill(0);
         decoder.read_image(scratch).map_err(reject)?;
         layout.to_rgb(scratch, pixels);
     }

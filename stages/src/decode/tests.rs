@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod alone;
 mod broken;
 mod formats;
 mod pictures;
@@ -11,5 +12,5 @@ const LIMITS: Limits = Limits { max_pixels: 20_000_000 };
 const TARGET: Size = Size { w: 640, h: 384 };
 
 fn decoder() -> Decode {
-    Decode::new(LIMITS, TARGET).unwrap()
+    Decode::new(LIMITS, TARGET)
 }

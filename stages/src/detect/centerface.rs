@@ -7,7 +7,7 @@ use std::path::Path;
 
 use facestream_schemas::{Bbox, Detection, DetectorIdentity, Size};
 
-use super::nms::{face, suppress, within};
+use super::nms::{face, within};
 use super::runtime::{Network, Opened, values};
 use super::weak::Weak;
 use super::{DetectError, Detector, ModelError, Settings};
@@ -64,10 +64,7 @@ impl Detector for CenterFace {
         grid.collect(self.settings.score_threshold, &mut faces)?;
         self.weak.begin();
         self.weak.collect(|least, weak| grid.collect_weak(least, self.settings.score_threshold, weak));
-        let all = self.weak.keep(&faces);
-        let kept = suppress(faces, &self.settings);
-        self.weak.end(all, &kept);
-        Ok(within(kept, image.original))
+        Ok(within(self.weak.settle(faces, &self.settings), image.original))
     }
 
     fn remember_weak(&mut self, least_score: f32) {
@@ -135,17 +132,10 @@ impl Grid<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::fixtures::{assert_finds_the_astronaut, model};
-    use super::super::{HaarSettings, YuNet, load};
+    use super::super::{YuNet, load};
     use super::*;
 
-    const SETTINGS: Settings = Settings {
-        input: Size { w: 640, h: 384 },
-        score_threshold: 0.6,
-        nms_iou: 0.3,
-        min_face_px: 0.0,
-        haar: HaarSettings::DEFAULT,
-        tiles: None,
-    };
+    const SETTINGS: Settings = Settings::DEFAULT;
 
     #[test]
     fn a_grid_decodes_as_the_formula_says() {

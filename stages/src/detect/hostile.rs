@@ -6,14 +6,7 @@ use super::fixtures::{grey, made};
 use super::onnx::{F32, I64, Onnx};
 use super::*;
 
-const SETTINGS: Settings = Settings {
-    input: Size { w: 64, h: 32 },
-    score_threshold: 0.6,
-    nms_iou: 0.3,
-    min_face_px: 0.0,
-    haar: HaarSettings::DEFAULT,
-    tiles: None,
-};
+const SETTINGS: Settings = Settings { input: Size { w: 64, h: 32 }, ..Settings::DEFAULT };
 
 /// What a network that should find nothing, or fail, does with a picture; `None` where the test is skipped.
 fn detect(test: &str, model: &Onnx) -> Option<Result<Vec<Detection>, DetectError>> {

@@ -55,20 +55,12 @@ mod tests {
     use facestream_schemas::Size;
     use proptest::prelude::*;
 
-    use super::super::HaarSettings;
     use super::*;
 
     const ORIGINAL: Scale = Scale { x: 1.0, y: 1.0 };
 
     fn settings(nms_iou: f32, min_face_px: f32) -> Settings {
-        Settings {
-            input: Size { w: 32, h: 32 },
-            score_threshold: 0.0,
-            nms_iou,
-            min_face_px,
-            haar: HaarSettings::DEFAULT,
-            tiles: None,
-        }
+        Settings { input: Size { w: 32, h: 32 }, score_threshold: 0.0, nms_iou, min_face_px, ..Settings::DEFAULT }
     }
 
     fn at(x: f32, y: f32, w: f32, h: f32, score: f32) -> Detection {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use facestream_schemas::{Bbox, Detection, DetectorIdentity, Size};
 
-use super::nms::{face, suppress, within};
+use super::nms::{face, within};
 use super::runtime::{Network, Opened, values};
 use super::weak::Weak;
 use super::{DetectError, Detector, ModelError, Settings};
@@ -70,10 +70,7 @@ impl Detector for Scrfd {
             grid.collect(self.settings.score_threshold, &mut faces)?;
             self.weak.collect(|least, weak| grid.collect_weak(least, self.settings.score_threshold, weak));
         }
-        let all = self.weak.keep(&faces);
-        let kept = suppress(faces, &self.settings);
-        self.weak.end(all, &kept);
-        Ok(within(kept, image.original))
+        Ok(within(self.weak.settle(faces, &self.settings), image.original))
     }
 
     fn remember_weak(&mut self, least_score: f32) {

@@ -165,17 +165,9 @@ impl Detector for Scripted {
 
 #[cfg(test)]
 mod tests {
-    use super::super::HaarSettings;
     use super::*;
 
-    const SETTINGS: Settings = Settings {
-        input: Size { w: 640, h: 384 },
-        score_threshold: 0.5,
-        nms_iou: 0.3,
-        min_face_px: 10.0,
-        haar: HaarSettings::DEFAULT,
-        tiles: None,
-    };
+    const SETTINGS: Settings = Settings { score_threshold: 0.5, min_face_px: 10.0, ..Settings::DEFAULT };
     const SCRIPT: &str = "latency = '1ms'\n[[faces]]\nbox = [1, 2, 30, 40.5]\nscore = 0.6\n[[faces]]\nbox = [5, 6, 70, 80]\nscore = 0.9\n\
                           [[faces]]\nbox = [5, 6, 70, 80]\nscore = 0.4\n[[faces]]\nbox = [5, 6, 70, 8]\nscore = 1\n";
 

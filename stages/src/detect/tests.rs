@@ -2,14 +2,7 @@
 
 use super::*;
 
-const GOOD: Settings = Settings {
-    input: Size { w: 640, h: 384 },
-    score_threshold: 0.6,
-    nms_iou: 0.3,
-    min_face_px: 0.0,
-    haar: HaarSettings::DEFAULT,
-    tiles: None,
-};
+const GOOD: Settings = Settings::DEFAULT;
 
 #[track_caller]
 fn assert_refused(settings: Settings, says: &str) {

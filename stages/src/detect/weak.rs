@@ -5,6 +5,9 @@
 
 use facestream_schemas::{Bbox, Detection};
 
+use super::Settings;
+use super::nms::suppress;
+
 /// A box that reaches beyond another by no more than this share of that one's side, on any side, is covered by it: boxes that
 /// are blurred grow by more ([`crate::annotate::MARGIN`]).
 pub(crate) const SLACK: f32 = 0.15;
@@ -38,6 +41,14 @@ impl Weak {
         if let Some(least) = self.least {
             collect(least, &mut self.candidates);
         }
+    }
+
+    /// The best of a picture's faces, best first; the weak ones are worked out beside them.
+    pub(super) fn settle(&mut self, faces: Vec<Detection>, settings: &Settings) -> Vec<Detection> {
+        let all = self.keep(&faces);
+        let kept = suppress(faces, settings);
+        self.end(all, &kept);
+        kept
     }
 
     /// A copy of the candidates for rows, of which some may be dropped as too small.
@@ -83,8 +94,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::fixtures::model;
-    use super::super::nms::suppress;
-    use super::super::{HaarSettings, Settings, load};
+    use super::super::load;
     use super::*;
     use crate::annotate::Region;
     use crate::decode::{Decode, Limits};
@@ -98,9 +108,7 @@ mod tests {
         remembered.remember(0.3);
         remembered.begin();
         remembered.collect(|_, candidates| candidates.extend(weak));
-        let all = remembered.keep(&faces);
-        let kept = suppress(faces, settings);
-        remembered.end(all, &kept);
+        let kept = remembered.settle(faces, settings);
         (kept, remembered.boxes().to_vec())
     }
 
@@ -111,7 +119,7 @@ mod tests {
             boxes in prop::collection::vec((prop::array::uniform2(0_u8..60), prop::array::uniform2(1_u8..40), 30_u8..100), 0..30),
             min_face_px in prop::sample::select(vec![0.0_f32, 10.0, 25.0]),
         ) {
-            let settings = Settings { input: Size { w: 32, h: 32 }, score_threshold: 0.6, nms_iou: 0.3, min_face_px, haar: HaarSettings::DEFAULT, tiles: None };
+            let settings = Settings { input: Size { w: 32, h: 32 }, min_face_px, ..Settings::DEFAULT };
             let all: Vec<_> = boxes
                 .into_iter()
                 .map(|([x, y], [w, h], score)| at(x.into(), y.into(), w.into(), h.into(), f32::from(score) / 100.0))
@@ -134,14 +142,7 @@ mod tests {
 
     #[test]
     fn a_face_that_is_too_small_for_the_rows_is_remembered() {
-        let settings = Settings {
-            input: Size { w: 32, h: 32 },
-            score_threshold: 0.6,
-            nms_iou: 0.3,
-            min_face_px: 20.0,
-            haar: HaarSettings::DEFAULT,
-            tiles: None,
-        };
+        let settings = Settings { input: Size { w: 32, h: 32 }, min_face_px: 20.0, ..Settings::DEFAULT };
         let (kept, remembered) =
             split(vec![at(0.0, 0.0, 10.0, 10.0, 0.9), at(50.0, 0.0, 30.0, 30.0, 0.8)], Vec::new(), &settings);
         assert_eq!(kept.iter().map(|face| face.bbox.x).collect::<Vec<_>>(), [50.0]);
@@ -150,14 +151,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_candidates_covers_any_picture() {
-        let settings = Settings {
-            input: Size { w: 32, h: 32 },
-            score_threshold: 0.6,
-            nms_iou: 0.3,
-            min_face_px: 0.0,
-            haar: HaarSettings::DEFAULT,
-            tiles: None,
-        };
+        let settings = Settings { input: Size { w: 32, h: 32 }, ..Settings::DEFAULT };
         let flood = (0..5_000).map(|n| at(n as f32, 0.0, 5.0, 5.0, 0.4)).collect();
         let (_, remembered) = split(Vec::new(), flood, &settings);
         let region = Region::of(&remembered[0], Size { w: 60_000, h: 60_000 });
@@ -173,17 +167,10 @@ mod tests {
             let Some(model) = model(NAME, file) else { continue };
             let mut found_weak = 0;
             for (score_threshold, min_face_px) in [(0.6, 0.0), (0.95, 0.0), (0.05, 0.0), (0.3, 1_000.0)] {
-                let settings = Settings {
-                    input: Size { w: 640, h: 384 },
-                    score_threshold,
-                    nms_iou: 0.3,
-                    min_face_px,
-                    haar: HaarSettings::DEFAULT,
-                    tiles: None,
-                };
+                let settings = Settings { score_threshold, min_face_px, ..Settings::DEFAULT };
                 let (mut plain, mut remembering) = (load(&model, &settings).unwrap(), load(&model, &settings).unwrap());
                 remembering.remember_weak(0.02);
-                let mut decode = Decode::new(Limits { max_pixels: 1_000_000 }, plain.input()).unwrap();
+                let mut decode = Decode::new(Limits { max_pixels: 1_000_000 }, plain.input());
                 let image = decode.decode(jpeg).unwrap();
                 let faces = plain.detect(&image).unwrap();
                 assert_eq!(remembering.detect(&image).unwrap(), faces, "{file} {score_threshold} {min_face_px}");

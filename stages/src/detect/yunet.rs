@@ -7,7 +7,7 @@ use std::path::Path;
 
 use facestream_schemas::{Bbox, Detection, DetectorIdentity, Size};
 
-use super::nms::{face, suppress, within};
+use super::nms::{face, within};
 use super::runtime::{Network, Opened, values};
 use super::weak::Weak;
 use super::{DetectError, Detector, ModelError, Settings};
@@ -71,10 +71,7 @@ impl YuNet {
             grid.collect(self.settings.score_threshold, &mut faces)?;
             self.weak.collect(|least, weak| grid.collect_weak(least, self.settings.score_threshold, weak));
         }
-        let all = self.weak.keep(&faces);
-        let kept = suppress(faces, &self.settings);
-        self.weak.end(all, &kept);
-        Ok(kept)
+        Ok(self.weak.settle(faces, &self.settings))
     }
 }
 
@@ -157,18 +154,10 @@ impl Grid<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::HaarSettings;
     use super::super::fixtures::{assert_finds_the_astronaut, model};
     use super::*;
 
-    const SETTINGS: Settings = Settings {
-        input: Size { w: 640, h: 384 },
-        score_threshold: 0.6,
-        nms_iou: 0.3,
-        min_face_px: 0.0,
-        haar: HaarSettings::DEFAULT,
-        tiles: None,
-    };
+    const SETTINGS: Settings = Settings::DEFAULT;
 
     #[test]
     fn a_grid_decodes_as_the_formula_says() {

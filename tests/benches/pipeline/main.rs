@@ -18,7 +18,7 @@ use facestream::models::Folders;
 use facestream::scene::Scene;
 use facestream_schemas::Size;
 use facestream_stages::decode::{Decode, Limits};
-use facestream_stages::detect::{self, HaarSettings, Settings};
+use facestream_stages::detect::{self, Settings};
 use facestream_tests::{Facestream, Kafka, Record, scratch, wait_for};
 use rustix::time::{ClockId, clock_gettime};
 use toml::Table;
@@ -166,8 +166,7 @@ impl Bare {
             score_threshold: detector.score_threshold,
             nms_iou: detector.nms_iou,
             min_face_px: detector.min_face_px,
-            haar: HaarSettings::DEFAULT,
-            tiles: None,
+            ..Settings::DEFAULT
         };
         let model = folders.find(&detector.model).unwrap_or_else(|error| panic!("{error}")).path;
         Bare { model, settings, limits: Limits { max_pixels: envelope.max_pixels }, pictures }
@@ -189,7 +188,7 @@ impl Bare {
     /// CPU seconds of this thread for `frames` frames; loading the model is not counted.
     fn thread_cpu_s(&self, frames: usize) -> f64 {
         let mut detector = detect::load(&self.model, &self.settings).expect("the model loads");
-        let mut decode = Decode::new(self.limits, detector.decode_for()).expect("TurboJPEG starts");
+        let mut decode = Decode::new(self.limits, detector.decode_for());
         let now = || {
             let time = clock_gettime(ClockId::ThreadCPUTime);
             time.tv_sec as f64 + time.tv_nsec as f64 / 1e9

@@ -11,7 +11,7 @@ use facestream_tests::vision_python;
 use serde_json::{Value, json};
 
 /// The Python with OpenCV and pycocotools; else says that `test` is skipped, and why.
-fn python_of(test: &str) -> Option<PathBuf> {
+pub(crate) fn python_of(test: &str) -> Option<PathBuf> {
     let python = vision_python();
     if python.is_none() {
         // Not eprintln: the test harness would swallow it.
@@ -24,7 +24,7 @@ fn python_of(test: &str) -> Option<PathBuf> {
 }
 
 /// Runs a script with a document on stdin; what it prints is one, too.
-fn ask(python: &PathBuf, script: &str, document: &Value) -> Value {
+pub(crate) fn ask(python: &PathBuf, script: &str, document: &Value) -> Value {
     let mut child =
         Command::new(python).args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python starts");
     child.stdin.take().expect("a pipe").write_all(document.to_string().as_bytes()).expect("python reads");

@@ -175,6 +175,7 @@ fn what_cannot_be_looked_at_is_named_and_everything_else_is_printed() {
         (&["--threshold", "7", "empty.jpg"], "detector.score_threshold"),
         (&["--workers", "0", "empty.jpg"], "workers.count"),
         (&["--output", "photos/good.png", "photos/good.png"], "one of the inputs"),
+        (&["--out", ".", "--output", "photos/../good.png", "photos/good.png"], "one of the copies"),
         (&["ftp://host/a.jpg"], "ftp://"),
     ] {
         let said = detect(path, arguments);
@@ -182,6 +183,23 @@ fn what_cannot_be_looked_at_is_named_and_everything_else_is_printed() {
         assert!(said.output.contains(says), "{}", said.output);
     }
     assert_eq!(std::fs::read(path.join("photos/good.png")).expect("reading"), png);
+}
+
+/// libjpeg goes on where an error in a header left it, unless it is begun anew.
+#[test]
+fn a_broken_picture_spoils_none_that_the_same_worker_sees_after_it() {
+    let folder = folder();
+    let path = folder.path();
+    let good = include_bytes!("../../../pipeline/assets/astronaut.jpg");
+    for (name, bytes) in
+        [("0.jpg", &good[..]), ("1.jpg", &good[..300]), ("2.jpg", &good[..100]), ("3.jpg", &good[..]), ("4.jpg", &good[..])]
+    {
+        std::fs::write(path.join(name), bytes).expect("writing");
+    }
+    let said = scripted(path, &["--workers", "1", "--format", "json", "0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg"]);
+    assert_eq!(said.code, Some(1), "{}", said.output);
+    let statuses: Vec<_> = lines(&said).iter().map(|line| line["status"].clone()).collect();
+    assert_eq!(statuses, ["ok", "decode_error", "decode_error", "ok", "ok"], "{}", said.output);
 }
 
 #[test]

@@ -52,6 +52,7 @@ fn the_same_picture_comes_through_every_envelope_with_its_metadata() {
     let json =
         json!({"source_id": "door", "capture_ts_ns": CAPTURED_NS, "frame_seq": 7, "image": base64(jpeg), "more": [1, {"a": 2}]});
     let url_safe = base64(jpeg).replace('+', "-").replace('/', "_").replace('=', "");
+    let in_lines = url_safe.as_bytes().chunks(76).map(String::from_utf8_lossy).collect::<Vec<_>>().join("\r\n");
     let sent = [
         record(jpeg, headers(&[("source_id", "door"), ("capture_ts_ns", &ns), ("frame_seq", "7")])),
         record(
@@ -69,6 +70,7 @@ fn the_same_picture_comes_through_every_envelope_with_its_metadata() {
         record(json.to_string(), Vec::new()),
         record(msgpack(jpeg, "door"), Vec::new()),
         record(json!({"source_id": "door", "capture_ts_ns": ns, "frame_seq": "7", "image": url_safe}).to_string(), Vec::new()),
+        record(json!({"source_id": "door", "capture_ts_ns": ns, "frame_seq": "7", "image": in_lines}).to_string(), Vec::new()),
         record(
             json!({"source_id": "door", "capture_ts_ns": CAPTURED_NS, "frame_seq": 7, "image": format!("data:image/jpeg;base64,{}", base64(jpeg))})
                 .to_string()

@@ -1,8 +1,9 @@
 //! What is wrong is named, with its key, file or address and what to do; a process that waits says what for.
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use facestream_tests::{Facestream, Kafka, scratch};
+use facestream_tests::{Facestream, Kafka, binary, scratch};
 
 use crate::{LONG, file_url, set};
 
@@ -68,6 +69,19 @@ fn a_store_of_another_group_is_refused() {
 }
 
 #[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let folder = scratch();
+    for arguments in [&["config", "show"][..], &["models", "ls"], &["metrics"], &["--help"]] {
+        let mut command = Command::new(binary());
+        command.args(arguments).current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("starting");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("its end");
+        assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_process_without_a_broker_lives_is_not_ready_says_so_and_stops_when_told() {
     let folder = scratch();
     let mut config = Facestream::config(Kafka::shared(), "anything", "without", &file_url(folder.path()));
@@ -80,4 +94,10 @@ fn a_process_without_a_broker_lives_is_not_ready_says_so_and_stops_when_told() {
     });
     assert!(running.get("/readyz").is_err_and(|error| error.contains("503")));
     assert_eq!(running.terminate(Duration::from_mins(1)).code, Some(0));
+    // A batch that was told to stop has not done what it was started for.
+    let mut running = Facestream::run(&config, &["--until-end"]);
+    running.wait_until("/livez", LONG, |own| own.get("/livez"));
+    let finished = running.terminate(Duration::from_mins(1));
+    assert_eq!(finished.code, Some(1), "{}", finished.output);
+    assert!(finished.output.contains("told to stop before the end of the topics was reached"), "{}", finished.output);
 }

@@ -214,8 +214,12 @@ fn a_model_is_fetched_through_a_break_and_only_with_its_own_bytes() {
     let said = ground.says(1, &["pull", "yunet", "--url", &mirror.url()]);
     assert!(said.contains("30 bytes, expected 322906 bytes"), "{said}");
     assert_eq!(ground.in_models().len(), 1);
-    for (name, says) in [("scrfd-10g-kps", "non-commercial"), ("centerface", "make setup"), ("yunett", "did you mean \"yunet\"?")]
-    {
+    for (name, says) in [
+        ("scrfd-10g-kps", "non-commercial"),
+        ("centerface", "make setup"),
+        ("haar", "opencv-data"),
+        ("yunett", "did you mean \"yunet\"?"),
+    ] {
         // CenterFace as published is another file than the one that set-up makes of it.
         let _ = fs::remove_file(ground.models.path().join("centerface.onnx"));
         assert!(ground.says(2, &["pull", name]).contains(says), "{name}");

@@ -79,7 +79,7 @@ pub(super) fn measure(
         if stop.is_raised() {
             return Ok(None);
         }
-        benches.push(Bench::new(*size, detector.decode_for())?);
+        benches.push(Bench::new(*size, detector.decode_for()));
     }
     bar.set_message("kernel");
     let started = Instant::now();
@@ -101,10 +101,10 @@ pub(super) fn measure(
 }
 
 impl Bench {
-    fn new(size: Size, decode_for: Size) -> anyhow::Result<Self> {
+    fn new(size: Size, decode_for: Size) -> Self {
         let pictures = (0..PICTURES).map(|camera| Scene::new(camera, size).picture(30).jpeg).collect();
         let max_pixels = u64::from(size.w) * u64::from(size.h);
-        Ok(Self { size, pictures, decode: Decode::new(Limits { max_pixels }, decode_for)?, times: Default::default() })
+        Self { size, pictures, decode: Decode::new(Limits { max_pixels }, decode_for), times: Default::default() }
     }
 
     fn round(&mut self, detector: &mut dyn Detector, counts: bool) -> anyhow::Result<()> {

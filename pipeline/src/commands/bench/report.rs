@@ -3,9 +3,8 @@
 //! Invariant: units are in the names, and both say what it was measured on.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use comfy_table::CellAlignment;
 use facestream_schemas::Size;
 use facestream_stages::detect;
@@ -16,7 +15,7 @@ use super::end_to_end::Sample;
 use super::feed::Cut;
 use super::kernel::Kernel;
 use super::machine::Machine;
-use crate::commands::grid;
+use crate::commands::{grid, print};
 
 /// Everything.
 #[derive(Clone, Debug, Serialize)]
@@ -131,8 +130,7 @@ impl Whole {
 
 impl Report {
     pub(super) fn print_json(&self) -> anyhow::Result<()> {
-        let text = serde_json::to_string_pretty(self)?;
-        writeln!(std::io::stdout(), "{text}").context("printing the figures")
+        print(&serde_json::to_string_pretty(self)?)
     }
 
     pub(super) fn print(&self) -> anyhow::Result<()> {
@@ -163,7 +161,7 @@ impl Report {
             whole.journal_records,
             whole.parquet_files,
         );
-        std::io::stdout().write_all(text.as_bytes()).context("printing the figures")
+        print(text.trim_end())
     }
 
     fn kernel_table(&self) -> String {

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use facestream_schemas::{Bbox, Detection, Size};
+use facestream_schemas::{Bbox, Detection};
 use facestream_stages::annotate::{Easel, Format, Style, Tile, What};
 use facestream_stages::decode::{Decode, Limits};
 
@@ -23,6 +23,7 @@ const QUALITY: u8 = 92;
 pub(super) struct Plan {
     pub(super) what: What,
     style: Style,
+    folder: PathBuf,
     /// The copy of each input, in their order.
     targets: Vec<PathBuf>,
 }
@@ -35,7 +36,23 @@ impl Plan {
             let text = format!("--out {}: {} is one of the inputs: name another folder", folder.display(), target.display());
             return Err(Failure::Usage(text));
         }
-        Ok(Self { what, style, targets })
+        Ok(Self { what, style, folder: folder.to_owned(), targets })
+    }
+
+    /// Makes the folder, before the first picture is looked at.
+    pub(super) fn make_folder(&self) -> Result<(), Failure> {
+        let cannot = |error| Failure::Usage(format!("--out {}: cannot make that folder: {error}", self.folder.display()));
+        std::fs::create_dir_all(&self.folder).map_err(cannot)
+    }
+
+    /// Whether one of the copies is this file, by whatever name of its folder.
+    pub(super) fn makes(&self, file: &Path) -> bool {
+        let place = |path: &Path| {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            (folder.canonicalize().unwrap_or_else(|_| folder.to_owned()), path.file_name().map(ToOwned::to_owned))
+        };
+        let file = place(file);
+        self.targets.iter().any(|target| place(target) == file)
     }
 }
 
@@ -88,8 +105,8 @@ pub(super) struct Artist {
 }
 
 impl Artist {
-    pub(super) fn new(max_pixels: u64) -> anyhow::Result<Self> {
-        Ok(Self { decode: Decode::new(Limits { max_pixels }, Size::MAX)?, easel: Easel::new(QUALITY) })
+    pub(super) fn new(max_pixels: u64) -> Self {
+        Self { decode: Decode::full(Limits { max_pixels }), easel: Easel::new(QUALITY) }
     }
 
     /// Writes the copy of the input of this number. `weak` are faces that are hidden though they are no detections.
@@ -120,7 +137,7 @@ mod tests {
     use super::*;
 
     fn inputs(arguments: &[&str]) -> Inputs {
-        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
+        let arguments: Vec<_> = arguments.iter().map(std::ffi::OsString::from).collect();
         Inputs::list(&arguments, &mut "".as_bytes()).unwrap()
     }
 

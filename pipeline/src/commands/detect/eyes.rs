@@ -6,14 +6,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use facestream_schemas::{Detection, DetectorIdentity, Reason, Rejection, Size};
-use facestream_stages::decode::{Decode, Limits};
-use facestream_stages::detect::{self, Detector};
+use facestream_schemas::{Detection, Reason, Rejection, Size};
+use facestream_stages::decode::Limits;
+use facestream_stages::detect;
 
 use super::annotated::{Artist, Plan};
 use super::seen::{Found, Seen};
-use crate::detector::Ready;
-use crate::live;
+use crate::detector::{Parts, Ready};
 use crate::panicked;
 
 /// What all workers are built from.
@@ -26,23 +25,16 @@ pub(super) struct Blueprint<'a> {
 
 pub(super) struct Eyes<'a> {
     blueprint: &'a Blueprint<'a>,
-    decode: Decode,
-    detector: Box<dyn Detector>,
-    identity: Arc<DetectorIdentity>,
+    parts: Parts,
     artist: Option<Artist>,
 }
 
 impl<'a> Eyes<'a> {
     pub(super) fn open(blueprint: &'a Blueprint<'a>) -> anyhow::Result<Self> {
         let Blueprint { ready, max_pixels, plan, .. } = blueprint;
-        let mut detector = detect::load(&ready.model.path, &ready.settings)?;
-        if plan.is_some_and(|plan| plan.what.hides()) {
-            detector.remember_weak(live::BLURRED_FROM.min(ready.settings.score_threshold));
-        }
-        let decode = Decode::new(Limits { max_pixels: *max_pixels }, detector.decode_for())?;
-        let identity = Arc::new(detector.identity().clone());
-        let artist = plan.is_some().then(|| Artist::new(*max_pixels)).transpose()?;
-        Ok(Self { blueprint, decode, detector, identity, artist })
+        let parts = ready.build(Limits { max_pixels: *max_pixels }, plan.is_some_and(|plan| plan.what.hides()))?;
+        let artist = plan.is_some().then(|| Artist::new(*max_pixels));
+        Ok(Self { blueprint, parts, artist })
     }
 
     /// Looks at the picture of this number. A panic is a bug of ours, and the end of no other picture.
@@ -54,22 +46,23 @@ impl<'a> Eyes<'a> {
             }
             (None, Err(Rejection::new(Reason::InternalError, format_args!("a bug: {}", panicked::said(&*panic)))), None)
         });
-        let outcome = outcome.map(|faces| Found { faces, detector: Arc::clone(&self.identity) }).map_err(Into::into);
+        let outcome = outcome.map(|faces| Found { faces, detector: Arc::clone(&self.parts.identity) }).map_err(Into::into);
         Seen { name: name.to_owned(), image, outcome, not_copied }
     }
 
     fn look_at(&mut self, number: usize, picture: &[u8]) -> (Option<Size>, Result<Vec<Detection>, Rejection>, Option<String>) {
-        let image = match self.decode.decode(picture) {
+        let image = match self.parts.decode.decode(picture) {
             Ok(image) => image,
             Err(rejection) => return (None, Err(rejection), None),
         };
         let original = Some(image.original);
-        let faces = match self.detector.detect(&image).and_then(|faces| detect::believable(faces, self.blueprint.max_faces)) {
+        let faces = match self.parts.detector.detect(&image).and_then(|faces| detect::believable(faces, self.blueprint.max_faces))
+        {
             Ok(faces) => faces,
             Err(error) => return (original, Err(Rejection::new(Reason::DetectorError, error)), None),
         };
         let copied = match (self.blueprint.plan, &mut self.artist) {
-            (Some(plan), Some(artist)) => artist.draw(plan, number, picture, &faces, self.detector.weak()),
+            (Some(plan), Some(artist)) => artist.draw(plan, number, picture, &faces, self.parts.detector.weak()),
             _ => Ok(()),
         };
         (original, Ok(faces), copied.err().map(|error| format!("{error:#}")))

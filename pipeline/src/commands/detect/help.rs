@@ -15,7 +15,7 @@ For programs:
   facestream detect --format parquet --output faces.parquet photos/
       one row a face: duckdb -c \"SELECT file, count(*) FROM 'faces.parquet' GROUP BY ALL\"
 
-Through a pipeline that runs somewhere (facestream run with an events.topic):
+Through a pipeline that runs somewhere (kafka.brokers, kafka.topics and events.topic here as they are there):
   facestream detect --via-kafka photo.jpg                 send it, wait for the event, print it
   facestream detect --via-kafka --upload s3://bucket/tries --timeout 1m photo.jpg
   facestream detect --via-kafka --inline photo.jpg        the picture in the message itself
@@ -23,8 +23,8 @@ Through a pipeline that runs somewhere (facestream run with an events.topic):
 A file that is named is looked at whatever it holds; of folders and patterns only images, told by their first bytes.
 Columns and fields have the names and units of the table `detections`; x, y, w and h are pixels of the upright picture.
 Of the configuration [detector], [haar], [tiles], [workers], [envelope] max_pixels and, for addresses, [fetch] count; none is needed.
-A copy has its picture's name; where two would have the same, they keep their folders. It is a PNG if that ends in .png, else a
-JPEG, and holds nothing of the original but its pixels. No input is ever written over.
+A copy has its picture's name, with .jpg behind it if that does not end in .png, .jpg or .jpeg; where two would have the same, they keep
+their folders. It holds nothing of the original but its pixels. No input is ever written over. A face that is not found is not hidden.
 --via-kafka leaves what any picture leaves: its rows in the pipeline's tables, under the source `detect` (--source-id), and, unless
 it went in the message, the uploaded file. It goes to --upload, else to the first store or folder in fetch.allow, else in the message.
 

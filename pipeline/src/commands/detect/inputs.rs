@@ -4,6 +4,7 @@
 //! them. Invariant: a picture has the name that it was given by; one that was found in a folder has the folder's before its own.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::io::BufRead;
 use std::os::unix::fs::MetadataExt as _;
@@ -45,16 +46,16 @@ pub(super) struct Inputs {
 
 impl Inputs {
     /// Everything that `arguments` name, in their order. `-` reads lines from `stdin`.
-    pub(super) fn list(arguments: &[String], stdin: &mut dyn BufRead) -> Result<Self, Failure> {
+    pub(super) fn list(arguments: &[OsString], stdin: &mut dyn BufRead) -> Result<Self, Failure> {
         let mut inputs = Self::default();
         let broken_off = each_argument(arguments, stdin, &mut |argument| inputs.add(argument))?;
         inputs.unreadable.extend(broken_off);
         Ok(inputs)
     }
 
-    fn add(&mut self, argument: &str) -> Result<(), Failure> {
-        match argument.split_once("://") {
-            Some((scheme, _)) if !Path::new(argument).exists() => self.add_address(&scheme.to_ascii_lowercase(), argument),
+    fn add(&mut self, argument: &OsStr) -> Result<(), Failure> {
+        match argument.to_str().and_then(|text| Some((text.split_once("://")?.0, text))) {
+            Some((scheme, text)) if !Path::new(text).exists() => self.add_address(&scheme.to_ascii_lowercase(), text),
             _ => {
                 self.add_path(argument);
                 Ok(())
@@ -68,9 +69,8 @@ impl Inputs {
             .map_err(|error| Failure::Usage(format!("an address that begins with {scheme}:// is none: {error}")))?;
         match scheme {
             "file" => {
-                let path = url.to_file_path().ok().and_then(|path| path.into_os_string().into_string().ok());
-                let expected = || Failure::Usage(format!("{argument}: expected file:///absolute/path"));
-                self.add_path(&path.ok_or_else(expected)?);
+                let expected = |()| Failure::Usage(format!("{argument}: expected file:///absolute/path"));
+                self.add_path(url.to_file_path().map_err(expected)?.as_os_str());
             }
             "http" | "https" | "s3" | "gs" | "az" => {
                 let last = url.path_segments().and_then(|mut segments| segments.next_back()).filter(|last| !last.is_empty());
@@ -87,7 +87,7 @@ impl Inputs {
         Ok(())
     }
 
-    fn add_path(&mut self, argument: &str) {
+    fn add_path(&mut self, argument: &OsStr) {
         let mut pictures = Pictures::default();
         pictures.add(argument);
         let inputs = pictures.files.into_iter().map(|path| {
@@ -142,12 +142,14 @@ fn plain_path(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
 
     const JPEG: &[u8] = b"\xFF\xD8\xFF\xE0 and so on";
 
     fn list(arguments: &[&str], stdin: &str) -> Result<Inputs, Failure> {
-        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
+        let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
         Inputs::list(&arguments, &mut stdin.as_bytes())
     }
 
@@ -173,6 +175,22 @@ mod tests {
         assert_eq!(copies, ["x.jpg", "a.jpg", "b.jpg", "sub/deep/ü 1.jpg", "y.jpg", "b.jpg", "c.jpg"]);
         assert_eq!((inputs.skipped, inputs.unreadable.len()), (1, 0));
         assert!(inputs.check().is_ok());
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_is_a_files_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(OsStr::from_bytes(b"\xFF[1].jpg"));
+        std::fs::write(&path, JPEG).unwrap();
+        let as_list = [path.as_os_str().as_bytes(), b"\n"].concat();
+        for (argument, list) in [(path.as_os_str(), &b""[..]), ("-".as_ref(), &as_list), (folder.path().as_os_str(), b"")] {
+            let inputs = Inputs::list(&[argument.to_owned()], &mut &*list).unwrap();
+            assert_eq!(inputs.all.len(), 1);
+            assert_eq!(
+                (&inputs.all[0].at, inputs.all[0].copy.as_os_str().as_bytes()),
+                (&At::File(path.clone()), &b"\xFF[1].jpg"[..])
+            );
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) struct Args {
     /// Send the pictures themselves, not their addresses [default: where fetch.allow names no store]
     #[arg(long, requires = "via_kafka", conflicts_with = "upload")]
     inline: bool,
-    /// How long to wait for an event, and from each to the next
+    /// How long to wait for an event, and from each to the next, once the brokers have answered
     #[arg(long, value_name = "TIME", default_value = "30s", requires = "via_kafka", value_parser = timeout)]
     timeout: Duration,
     /// Key and camera of the messages
@@ -93,13 +93,15 @@ struct Asked<'a> {
 impl<'a> Line<'a> {
     /// Connects, and sees that both topics are there.
     pub(super) fn connect(args: &'a Args, config: &'a Config, bar: &ProgressBar) -> anyhow::Result<Self> {
-        let (topic, brokers) = (crate::commands::topic(args.topic.as_deref(), config)?, &config.kafka.brokers);
+        let (topic, brokers) = (crate::commands::topic(args.topic.as_deref(), config), &config.kafka.brokers);
         let events = &config.events;
         if events.topic.is_empty() {
+            let also = topic.err().map(|mistake| format!("; and {mistake}")).unwrap_or_default();
             let text = "--via-kafka waits for events, and no topic of theirs is configured: set events.topic, here and where the \
                         pipeline runs";
-            return Err(Failure::Usage(text.to_owned()).into());
+            return Err(Failure::Usage(format!("{text}{also}")).into());
         }
+        let topic = topic?;
         let reader = Reader::connect(&config.kafka, bar.clone())?;
         for (what, name, mend) in [
             ("topic", topic, "create it, or name another with --topic"),
@@ -122,7 +124,7 @@ impl<'a> Line<'a> {
         let gone = || anyhow!("the events topic {} is gone", self.events.topic);
         let ends = self.reader.ends(&self.events.topic)?.ok_or_else(gone)?;
         let (mut asked, mut seen) = self.send(work);
-        let mut artist = work.plan.is_some().then(|| Artist::new(self.config.envelope.max_pixels)).transpose()?;
+        let mut artist = work.plan.is_some().then(|| Artist::new(self.config.envelope.max_pixels));
         let mut answers = Answers::new(self.post.topic());
         let (mut heard, mut shown) = (Instant::now(), Ok(()));
         self.reader.follow(&self.events.topic, &ends, &mut |message| {

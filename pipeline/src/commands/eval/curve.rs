@@ -48,7 +48,10 @@ enum Anchor {
 pub(super) fn file(path: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(path);
     match path.extension().and_then(|extension| extension.to_str()) {
-        Some("svg" | "png") => Ok(path),
+        Some("svg" | "png") => match path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+            None => Ok(path),
+            Some(folder) => Err(format!("there is no folder {}", folder.display())),
+        },
         _ => Err("name a file that ends in .svg or .png".to_owned()),
     }
 }

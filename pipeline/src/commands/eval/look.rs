@@ -3,17 +3,18 @@
 //! In: pictures, and what a detector is built from. Out: for each what was found and how long that took, or why there is nothing.
 //! Invariant: results are in the order of the pictures, whichever thread was first.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use facestream_schemas::{DetectorIdentity, ScoreKind};
 use facestream_stages::accuracy::Found;
-use facestream_stages::decode::{Decode, Limits};
-use facestream_stages::detect::{self, Detector};
+use facestream_stages::decode::Limits;
 use indicatif::ProgressBar;
 
 use super::truth::{At, Picture};
-use crate::detector::Ready;
+use crate::detector::{Parts, Ready};
+use crate::panicked;
 
 /// What came of one picture.
 #[derive(Debug)]
@@ -67,15 +68,21 @@ pub(super) fn look(
     bar: &ProgressBar,
 ) -> anyhow::Result<(DetectorIdentity, Vec<Seen>)> {
     let next = AtomicUsize::new(0);
-    let identity = detect::load(&ready.model.path, &ready.settings)?.identity().clone();
+    let build = || ready.build(Limits { max_pixels }, false);
+    let identity = DetectorIdentity::clone(&build()?.identity);
     let work = || -> anyhow::Result<Vec<(usize, Seen)>> {
-        let mut detector = detect::load(&ready.model.path, &ready.settings)?;
-        let mut decode = Decode::new(Limits { max_pixels }, detector.decode_for())?;
+        let mut parts = build()?;
         let mut seen = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(picture) = pictures.get(index) else { return Ok(seen) };
-            seen.push((index, look_at(picture, &mut decode, &mut *detector)));
+            // A panic is a bug of ours, and the end of no other picture.
+            let looked = catch_unwind(AssertUnwindSafe(|| look_at(picture, &mut parts)));
+            let looked = looked.or_else(|panic| {
+                parts = build()?;
+                anyhow::Ok(Seen::Broken(format!("a bug: {}", panicked::said(&*panic))))
+            })?;
+            seen.push((index, looked));
             bar.inc(1);
         }
     };
@@ -90,7 +97,7 @@ pub(super) fn look(
     Ok((identity, all.into_iter().map(|(_, seen)| seen).collect()))
 }
 
-fn look_at(picture: &Picture, decode: &mut Decode, detector: &mut dyn Detector) -> Seen {
+fn look_at(picture: &Picture, Parts { decode, detector, .. }: &mut Parts) -> Seen {
     let bytes = match picture.at.read() {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Seen::Missing,

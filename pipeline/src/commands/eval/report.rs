@@ -3,7 +3,6 @@
 //! Invariant: both say by which rules, on which pictures and with which settings the figures came about, and what was left out.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use comfy_table::{CellAlignment, ColumnConstraint};
 use facestream_schemas::DetectorIdentity;
@@ -13,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use super::look::{Seen, Times};
 use super::truth::{Subset, Truth};
-use crate::commands::{grid, plain};
+use crate::commands::{grid, plain, print};
 
 /// Where recall by height is split, in pixels of the picture.
 const HEIGHTS: [f64; 6] = [0.0, 16.0, 32.0, 64.0, 128.0, f64::INFINITY];
@@ -189,13 +188,11 @@ impl Report {
     }
 
     pub(super) fn print_json(&self) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
-        serde_json::to_writer_pretty(&mut out, self)?;
-        Ok(writeln!(out)?)
+        print(&serde_json::to_string_pretty(self)?)
     }
 
     pub(super) fn print(&self) -> anyhow::Result<()> {
-        Ok(std::io::stdout().lock().write_all(self.text().as_bytes())?)
+        print(self.text().trim_end())
     }
 
     fn text(&self) -> String {

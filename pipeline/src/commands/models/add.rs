@@ -33,7 +33,7 @@ pub(super) struct Args {
     name: String,
     /// The ONNX file
     file: PathBuf,
-    /// The licence of its weights, such as MIT; \"unknown\" if you do not know
+    /// The licence of its weights, such as MIT; "unknown" if you do not know
     #[arg(long, visible_alias = "license")]
     licence: Option<String>,
     /// Its licence forbids commercial use: `ls` and `check` will say so

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::{Failure, print, usage};
 use crate::models::registry::{Known, known};
-use crate::models::{Folders, sum};
+use crate::models::{Folders, HAAR, sum};
 use download::{Order, Patience};
 
 const EXAMPLES: &str = "Examples:
@@ -63,6 +63,10 @@ pub(super) fn run(args: &Args, folders: &Folders) -> anyhow::Result<()> {
 }
 
 fn order(name: &str, instead: Option<&Url>, folders: &Folders) -> anyhow::Result<(&'static Known, Order)> {
+    if name == HAAR {
+        let text = "haar is not fetched: install Debian's package opencv-data, or name a cascade in haar.cascade";
+        return Err(Failure::Usage(text.to_owned()).into());
+    }
     let known = known(name).ok_or_else(|| usage(folders.unknown(name)))?;
     let how = known.get.as_deref().unwrap_or_default();
     let Some(pin) = &known.pin else {

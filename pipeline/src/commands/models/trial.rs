@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use facestream_schemas::Size;
 use facestream_stages::decode::Image;
-use facestream_stages::detect::{self, HaarSettings, Settings};
+use facestream_stages::detect::{self, Settings};
 
 use crate::models::Folders;
 
@@ -32,9 +32,7 @@ pub(super) fn prepare(folders: &Folders) -> anyhow::Result<()> {
 /// Loads the model and runs it once, on a picture of the one size that it takes.
 pub(super) fn run(model: &Path, input: Option<Size>) -> anyhow::Result<Trial> {
     let input = input.unwrap_or(ANY);
-    let haar = HaarSettings::DEFAULT;
-    let settings = Settings { input, score_threshold: 0.6, nms_iou: 0.3, min_face_px: 0.0, haar, tiles: None };
-    let mut detector = detect::load(model, &settings)?;
+    let mut detector = detect::load(model, &Settings { input, ..Settings::DEFAULT })?;
     let pixels = vec![128; input.w as usize * input.h as usize * 3];
     let started = Instant::now();
     let outcome = detector.detect(&Image { pixels: &pixels, size: input, original: input });

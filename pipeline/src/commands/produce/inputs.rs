@@ -3,6 +3,7 @@
 //! In: the arguments, and the list on stdin where one of them is `-`. Out: one [`Input`] for all pictures together and one for
 //! each video and camera, or what is wrong with them. Invariant: no password in an address is ever shown or sent.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, Read as _};
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ pub(super) enum Input {
 
 impl Input {
     /// Everything that `arguments` name: pictures first, then the others in their order. `-` reads lines from `stdin`.
-    pub(super) fn list(arguments: &[String], stdin: &mut dyn BufRead) -> Result<Vec<Self>, Failure> {
+    pub(super) fn list(arguments: &[OsString], stdin: &mut dyn BufRead) -> Result<Vec<Self>, Failure> {
         let (mut pictures, mut inputs) = (Pictures::default(), Vec::new());
         let broken_off = each_argument(arguments, stdin, &mut |argument| add(argument, &mut pictures, &mut inputs))?;
         pictures.unreadable.extend(broken_off);
@@ -55,8 +56,12 @@ impl Input {
     }
 }
 
-fn add(argument: &str, pictures: &mut Pictures, inputs: &mut Vec<Input>) -> Result<(), Failure> {
+fn add(argument: &OsStr, pictures: &mut Pictures, inputs: &mut Vec<Input>) -> Result<(), Failure> {
     let path = Path::new(argument);
+    let Some(argument) = argument.to_str() else {
+        pictures.add(argument);
+        return Ok(());
+    };
     if let Some(cameras) = super::scene::cameras(argument).filter(|_| !path.exists()) {
         inputs.extend(cameras.map_err(Failure::Usage)?.map(Input::Scene));
         return Ok(());
@@ -68,7 +73,7 @@ fn add(argument: &str, pictures: &mut Pictures, inputs: &mut Vec<Input>) -> Resu
         }
         _ if path.is_file() && is_video(path) => Input::Video(path.to_owned()),
         _ => {
-            pictures.add(argument);
+            pictures.add(argument.as_ref());
             return Ok(());
         }
     };
@@ -138,7 +143,7 @@ mod tests {
     const JPEG: &[u8] = b"\xFF\xD8\xFF\xE0 and so on";
 
     fn list(arguments: &[&str], stdin: &str) -> Result<Vec<Input>, Failure> {
-        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
+        let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
         Input::list(&arguments, &mut stdin.as_bytes())
     }
 

@@ -55,7 +55,7 @@ impl Retouch {
     pub(super) fn new(wanted: Wanted) -> anyhow::Result<Self> {
         // A JPEG is decoded at the least size that covers this square.
         let side = wanted.max_side.unwrap_or(LONGEST_SIDE);
-        let decode = Decode::new(Limits { max_pixels: wanted.max_pixels }, Size { w: side, h: side })?;
+        let decode = Decode::new(Limits { max_pixels: wanted.max_pixels }, Size { w: side, h: side });
         let mut jpeg = Compressor::new()?;
         jpeg.set_quality(i32::from(wanted.quality.unwrap_or(QUALITY)))?;
         jpeg.set_subsamp(Subsamp::Sub2x2)?;

@@ -211,6 +211,15 @@ fn a_token_comes_from_elsewhere_and_no_message_quotes_one_that_is_wrong() {
 }
 
 #[test]
+fn a_session_has_to_outlast_its_heartbeats() {
+    let session = |ms: &str| setup("").set(&format!("kafka.properties.session.timeout.ms={ms}"));
+    let mistake = session("3000").only_mistake();
+    assert!(mistake.contains("session.timeout.ms") && mistake.contains("heartbeat.interval.ms, which is 3000"), "{mistake}");
+    session("3000").set("kafka.properties.heartbeat.interval.ms=500").good();
+    session("10000").good();
+}
+
+#[test]
 fn a_secret_that_is_not_there_is_named() {
     let setup = setup("").set("kafka.properties.sasl.password=env:NO_SUCH").set("kafka.properties.ssl.key.pem=file:/no/such");
     let mistakes = setup.mistakes();

@@ -33,7 +33,7 @@ pub(super) struct Unsent {
 impl Unsent {
     /// The frame without its image: the process died when this was worked on.
     pub(super) fn condemned(self) -> Self {
-        tracing::error!(message = %self.meta.key, "the process died working on this frame, more than once: rejected as internal_error");
+        tracing::error!(record = %self.meta.key, "the process died working on this frame, more than once: rejected as internal_error");
         let why = "the process died working on this frame alone, more than once";
         Self { picture: Err(Rejection::new(Reason::InternalError, why)), ..self }
     }

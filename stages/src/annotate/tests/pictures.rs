@@ -75,7 +75,7 @@ fn no_metadata_comes_out_and_a_picture_is_turned_upright() {
     let file = [&plain[..2], &metadata.concat(), &plain[2..]].concat();
     assert!(contains(&file, SECRET) && contains(&file, &thumbnail));
 
-    let mut decode = Decode::full(LIMITS).unwrap();
+    let mut decode = Decode::full(LIMITS);
     let image = decode.decode(&file).unwrap();
     assert_eq!((image.size, image.original), (Size { w: 200, h: 300 }, Size { w: 200, h: 300 }), "turned by 90 degrees");
     let mut tile = Tile::of(&image);
@@ -105,10 +105,10 @@ fn no_metadata_comes_out_and_a_picture_is_turned_upright() {
 fn a_picture_is_decoded_in_full_and_into_the_same_memory_each_time() {
     let (large, small) = (noise(Size { w: 640, h: 400 }, 1), noise(Size { w: 40, h: 24 }, 2));
     let (large_file, small_file) = (jpeg(&large), jpeg(&small));
-    let mut decode = Decode::full(LIMITS).unwrap();
+    let mut decode = Decode::full(LIMITS);
     let mut pixels = Vec::new();
     for (file, size) in [(&large_file, large.size), (&small_file, small.size), (&large_file, large.size)] {
-        let expected = Decode::full(LIMITS).unwrap().decode(file).unwrap().pixels.to_vec();
+        let expected = Decode::full(LIMITS).decode(file).unwrap().pixels.to_vec();
         assert_eq!(decode.decode_into(file, &mut pixels), Ok(size));
         assert_eq!(pixels, expected);
     }

@@ -156,7 +156,7 @@ fn jpegs_are_reduced_as_far_as_the_detector_allows() {
 fn a_lossless_jpeg_is_decoded_in_full() {
     let picture = blocks(800);
     let file = jpeg_with(&picture, |compressor| compressor.set_lossless(true).unwrap());
-    let mut decode = Decode::new(super::LIMITS, TARGET).unwrap();
+    let mut decode = Decode::new(super::LIMITS, TARGET);
     let image = decode.decode(&file).unwrap();
     assert_eq!(image.size, Size { w: 2400, h: 1600 });
     assert!(image.pixels == picture.as_raw().as_slice());

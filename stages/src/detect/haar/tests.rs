@@ -12,14 +12,7 @@ use crate::decode::{Decode, Limits};
 mod broken;
 mod opencv;
 
-const SETTINGS: Settings = Settings {
-    input: Size { w: 640, h: 384 },
-    score_threshold: 0.6,
-    nms_iou: 0.3,
-    min_face_px: 0.0,
-    haar: HaarSettings::DEFAULT,
-    tiles: None,
-};
+const SETTINGS: Settings = Settings::DEFAULT;
 const DEFAULT: &str = "haarcascade_frontalface_default.xml";
 
 /// RGB pixels of their own.
@@ -38,7 +31,7 @@ impl Picture {
     /// 204 x 264 pixels with one face.
     fn astronaut() -> Self {
         let jpeg = include_bytes!("../../../../pipeline/assets/astronaut.jpg");
-        let mut decode = Decode::new(Limits { max_pixels: 1_000_000 }, Size::MAX).unwrap();
+        let mut decode = Decode::new(Limits { max_pixels: 1_000_000 }, Size::MAX);
         let image = decode.decode(jpeg).unwrap();
         assert_eq!(image.size, Size { w: 204, h: 264 });
         Self { pixels: image.pixels.to_vec(), size: image.size }

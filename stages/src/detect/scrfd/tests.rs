@@ -2,17 +2,10 @@
 
 use super::super::fixtures::{grey, made};
 use super::super::onnx::Onnx;
-use super::super::{Family, HaarSettings, load, look};
+use super::super::{Family, load, look};
 use super::*;
 
-const SETTINGS: Settings = Settings {
-    input: Size { w: 64, h: 32 },
-    score_threshold: 0.5,
-    nms_iou: 0.4,
-    min_face_px: 0.0,
-    haar: HaarSettings::DEFAULT,
-    tiles: None,
-};
+const SETTINGS: Settings = Settings { input: Size { w: 64, h: 32 }, score_threshold: 0.5, nms_iou: 0.4, ..Settings::DEFAULT };
 /// Anchors on the three grids of 64 x 32: 8 x 4, 4 x 2 and 2 x 1 cells.
 const COUNTS: [usize; 3] = [64, 16, 4];
 

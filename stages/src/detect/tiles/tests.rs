@@ -3,20 +3,13 @@
 use proptest::prelude::*;
 
 use super::super::fixtures::model;
-use super::super::{HaarSettings, load};
+use super::super::load;
 use super::*;
 use crate::decode::{Decode, Limits};
 
 const INPUT: Size = Size { w: 64, h: 32 };
 const TILES: Tiles = Tiles { size: 128, overlap: 0.25 };
-const SETTINGS: Settings = Settings {
-    input: INPUT,
-    score_threshold: 0.5,
-    nms_iou: 0.3,
-    min_face_px: 0.0,
-    haar: HaarSettings::DEFAULT,
-    tiles: Some(TILES),
-};
+const SETTINGS: Settings = Settings { input: INPUT, score_threshold: 0.5, tiles: Some(TILES), ..Settings::DEFAULT };
 
 /// Finds the faces of a picture whose pixels say where in the whole they are.
 /// Of a face that is cut it sees what is there, if that is a quarter of it, and is less sure of it.
@@ -196,7 +189,7 @@ fn a_real_detector_finds_a_small_face_in_a_large_picture_only_with_crops() {
     let jpeg = include_bytes!("../../../../pipeline/assets/astronaut.jpg");
     let astronaut = turbojpeg::decompress(jpeg, turbojpeg::PixelFormat::RGB).unwrap();
     // The portrait at a quarter of its size: a face of 28 pixels, 9 where 1920 x 1080 is fitted into 640 x 384.
-    let mut decode = Decode::new(Limits { max_pixels: 1_000_000 }, Size { w: 51, h: 66 }).unwrap();
+    let mut decode = Decode::new(Limits { max_pixels: 1_000_000 }, Size { w: 51, h: 66 });
     let small = decode.decode(jpeg).unwrap();
     assert_eq!((small.size, astronaut.width), (Size { w: 51, h: 66 }, 204));
     let size = Size { w: 1920, h: 1080 };

@@ -12,20 +12,19 @@ use facestream::scene::{QUALITY, Scene};
 use facestream_schemas::{Bbox, Size};
 use facestream_stages::accuracy::{Evaluation, Face, Found, Protocol, Rect};
 use facestream_stages::decode::{Decode, Limits};
-use facestream_stages::detect::{self, Detector, HaarSettings, Settings};
+use facestream_stages::detect::{self, Detector, Settings};
 use facestream_stages::preprocess::{Scale, fit};
 use facestream_tests::{scratch, workspace};
 use serde_json::{Value, json};
 
 use super::{ask, python_of};
 
-const INPUT: Size = Size { w: 640, h: 384 };
+const INPUT: Size = SETTINGS.input;
 const THRESHOLD: f64 = 0.6;
 /// Boxes of faces that are smaller than this in the tensor hang on single grey levels, by whatever filter pixels come about: those from
 /// OpenCV's own two, area and bilinear, agree to 0.9 in nine of ten.
 const LARGE_PX: f32 = 32.0;
-const SETTINGS: Settings =
-    Settings { input: INPUT, score_threshold: 0.02, nms_iou: 0.3, min_face_px: 0.0, haar: HaarSettings::DEFAULT, tiles: None };
+const SETTINGS: Settings = Settings { score_threshold: 0.02, ..Settings::DEFAULT };
 
 /// A labelled picture, as a file.
 struct Labelled {
@@ -74,7 +73,7 @@ fn photographs() -> Vec<Labelled> {
 
 /// Every face, in pixels of the picture.
 fn look(detector: &mut dyn Detector, path: &Path, scale: Scale) -> Vec<(Bbox, f64)> {
-    let mut decode = Decode::new(Limits { max_pixels: 100_000_000 }, detector.decode_for()).expect("TurboJPEG starts");
+    let mut decode = Decode::new(Limits { max_pixels: 100_000_000 }, detector.decode_for());
     let bytes = fs::read(path).expect("a picture");
     let image = decode.decode(&bytes).unwrap_or_else(|rejection| panic!("{}: {rejection}", path.display()));
     let faces = detector.detect(&image).expect("detection");

@@ -74,10 +74,15 @@ fn copies_of_pictures_of_the_same_name_stand_apart_and_no_input_is_written_over(
     }
     assert_eq!(std::fs::read(path.join("x/a.png")).expect("reading"), before);
     // A copy that cannot be written is said, and the faces are printed all the same.
+    std::fs::create_dir_all(path.join("taken/a.png")).expect("a folder in its place");
+    let said = scripted(path, &["--out", "taken", "x/a.png"]);
+    assert_eq!(said.code, Some(1), "{}", said.output);
+    assert!(said.output.contains("no copy: cannot write taken/a.png") && said.output.contains("0.875"), "{}", said.output);
+    // Where there can be no folder at all, no picture is looked at.
     std::fs::write(path.join("file"), "in the way").expect("writing");
     let said = scripted(path, &["--out", "file", "x/a.png"]);
-    assert_eq!(said.code, Some(1), "{}", said.output);
-    assert!(said.output.contains("no copy: cannot write file/a.png") && said.output.contains("0.875"), "{}", said.output);
+    assert_eq!(said.code, Some(2), "{}", said.output);
+    assert!(said.output.contains("--out file: cannot make that folder") && !said.output.contains("0.875"), "{}", said.output);
 }
 
 /// A picture's width; that of a JPEG, which the tests' library does not know, is in its SOF0 segment (ITU T.81, B.2.2).

@@ -9,7 +9,8 @@ fn curve() -> Vec<Point> {
 
 #[test]
 fn only_names_of_the_two_kinds_are_taken() {
-    assert!(file("a/b.svg").is_ok() && file("b.png").is_ok());
+    assert!(file("/tmp/../b.svg").is_ok() && file("b.png").is_ok());
+    assert!(file("/nowhere/b.svg").is_err_and(|why| why == "there is no folder /nowhere"));
     assert!(file("b.jpg").is_err() && file("svg").is_err() && file("").is_err());
 }
 
