@@ -10,6 +10,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use facestream_schemas::Partition;
 use facestream_stages::detect;
 use futures::TryStreamExt as _;
 use object_store::path::Path;
@@ -18,6 +19,8 @@ use super::{Given, print};
 use crate::annotate::probe_writable;
 use crate::config::{self, Config, Needs};
 use crate::detector::{DetectorError, make_ready};
+use crate::journal::log::Log;
+use crate::metrics::Metrics;
 use crate::models::ModelsError;
 use crate::store::{ProbeError, Store, probe_create_only};
 
@@ -129,10 +132,16 @@ fn store(config: &Config) -> anyhow::Result<Finding> {
     let probe = async {
         probe_create_only(&store).await?;
         let listed = store.files.list(Some(&Path::from("_journal"))).try_next().await;
-        listed.map_err(|cause| ProbeError::Unusable { url: url.clone(), cause })
+        listed.map_err(|cause| ProbeError::Unusable { url: url.clone(), cause })?;
+        Ok(foreign(&store, &config.kafka).await)
     };
     Ok(match runtime.block_on(async { tokio::time::timeout(STORE_TIMEOUT, probe).await }) {
-        Ok(Ok(_)) => Finding::fine("store", format!("{url} can be written, read and listed, and honours create-only PUT")),
+        Ok(Ok(Some(owner))) => {
+            let text =
+                format!("the journal in {url} belongs to the pipeline {owner}: give this kafka.group a store.url of its own");
+            Finding::wrong("store", text).with_code(3)
+        }
+        Ok(Ok(None)) => Finding::fine("store", format!("{url} can be written, read and listed, and honours create-only PUT")),
         Ok(Err(error @ ProbeError::NotCreateOnly(_))) => Finding::wrong("store", chain(&error)).with_code(3),
         Ok(Err(ProbeError::Unusable { cause, .. })) => {
             Finding::wrong("store", format!("cannot use {url}: {}: see store.url and [store.options]", chain(&cause)))
@@ -144,6 +153,21 @@ fn store(config: &Config) -> anyhow::Result<Finding> {
             Finding::wrong("store", text)
         }
     })
+}
+
+/// The pipeline of another group that the store's journal belongs to, told by the first partition of each topic. What is wrong with a
+/// journal otherwise is `run`'s and `journal verify`'s to say.
+async fn foreign(store: &Store, kafka: &config::Kafka) -> Option<String> {
+    for topic in &kafka.topics {
+        let first = Partition { topic: topic.as_str().into(), number: 0 };
+        let head = Log::new(store.clone(), &first, Metrics::new()).head().await.ok().flatten();
+        let owner = head.map(|record| record.header.pipeline_id);
+        let is_foreign = |owner: &String| owner.split_once('/').is_some_and(|(_, group)| group != kafka.group);
+        if let Some(owner) = owner.filter(is_foreign) {
+            return Some(owner);
+        }
+    }
+    None
 }
 
 /// Whether annotated pictures can be kept where they are to be.

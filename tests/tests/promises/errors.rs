@@ -66,6 +66,13 @@ fn a_store_of_another_group_is_refused() {
     let finished = Facestream::run(&config, &["--until-end"]).wait_exit(LONG);
     assert_eq!(finished.code, Some(3), "{}", finished.output);
     assert!(finished.output.contains("foreign-a") && finished.output.contains("store.url"), "{}", finished.output);
+    let file = folder.path().join("facestream.toml");
+    for (group, code) in [("foreign-b", 3), ("foreign-a", 0)] {
+        set(&mut config, "kafka", "group", group);
+        std::fs::write(&file, config.to_string()).expect("writing");
+        let checked = Facestream::command(folder.path(), &["check", "--set", "http.listen=127.0.0.1:0"], LONG);
+        assert_eq!((checked.code, checked.output.contains("WRONG  store")), (Some(code), code == 3), "{}", checked.output);
+    }
 }
 
 #[test]
